@@ -1,0 +1,40 @@
+//! Takes settings and a ClickHouse, and hands out what the engine and the migrations are told.
+
+use spanmill_engine::Config;
+use spanmill_schema::Connection;
+
+use crate::settings::{ClickHouse, Settings};
+
+/// The engine's configuration against this ClickHouse.
+pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
+    Config {
+        shards: settings.shards,
+        reactor: settings.reactor,
+        otlp_grpc: settings.listeners.otlp_grpc,
+        otlp_http: settings.listeners.otlp_http,
+        admin: settings.listeners.admin,
+        clickhouse: spanmill_engine::ClickHouse {
+            native: clickhouse.native.clone(),
+            http: connection(clickhouse),
+            user: clickhouse.user.clone(),
+            password: clickhouse.password.reveal().to_owned(),
+        },
+        batch_rows: settings.batching.rows,
+        batch_rows_max: settings.batching.rows_max,
+        batch_age: settings.batching.age,
+        insert_timeout: settings.batching.insert_timeout,
+        ack_timeout: settings.batching.ack_timeout,
+        request_bytes_max: settings.memory.request_bytes_max,
+        pending_bytes_max: settings.memory.pending_bytes_max,
+        drain_timeout: settings.drain_timeout,
+    }
+}
+
+/// Its HTTP interface, for migrations and checks.
+pub(crate) fn connection(clickhouse: &ClickHouse) -> Connection {
+    Connection {
+        url: clickhouse.http.clone(),
+        user: clickhouse.user.clone(),
+        password: clickhouse.password.reveal().to_owned(),
+    }
+}

@@ -1,0 +1,122 @@
+//! Takes flags, `SPANMILL_*` variables and a YAML file, and hands out [`Settings`] that are known
+//! to be good, or every problem at once. Two stages: texts with their source are gathered first
+//! (`sources`), then understood and related to each other (`validate`).
+
+mod environment;
+mod file;
+mod problem;
+mod reader;
+mod reference;
+mod sources;
+pub(crate) mod table;
+mod validate;
+mod values;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use spanmill_embedded::Port;
+use spanmill_engine::ReactorChoice;
+
+pub(crate) use problem::SettingsError;
+pub(crate) use reference::markdown;
+pub(crate) use values::Secret;
+
+use crate::command_line::Command;
+
+/// All that was settled before anything starts. Every field is within its range and agrees with
+/// the others.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub data_dir: PathBuf,
+    /// The ClickHouse at the addresses given, or at the usual ports of this machine.
+    pub clickhouse: ClickHouse,
+    /// Whether its addresses were given; if not, `up` runs the embedded one instead.
+    pub clickhouse_is_given: bool,
+    pub embedded: EmbeddedPorts,
+    pub listeners: Listeners,
+    pub shards: usize,
+    pub reactor: ReactorChoice,
+    pub batching: Batching,
+    pub memory: Memory,
+    pub drain_timeout: Duration,
+    pub log: Log,
+}
+
+/// A ClickHouse that somebody else runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClickHouse {
+    /// host:port
+    pub native: String,
+    /// `http://host:port`, no trailing slash.
+    pub http: String,
+    pub user: String,
+    pub password: Secret,
+}
+
+/// Loopback ports of the embedded ClickHouse.
+#[derive(Debug)]
+pub(crate) struct EmbeddedPorts {
+    pub native: Port,
+    pub http: Port,
+}
+
+/// Where the engine listens.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub otlp_grpc: SocketAddr,
+    pub otlp_http: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// When a batch closes, and how long an insert and an ack may take.
+#[derive(Debug)]
+pub(crate) struct Batching {
+    pub rows: usize,
+    pub rows_max: usize,
+    pub age: Duration,
+    pub insert_timeout: Duration,
+    pub ack_timeout: Duration,
+}
+
+/// Bounds on what is held in memory.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub request_bytes_max: usize,
+    pub pending_bytes_max: usize,
+}
+
+/// What is logged, and how.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub format: LogFormat,
+    /// Directives of a tracing filter, known to parse.
+    pub filter: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Text, coloured on a terminal.
+    Auto,
+    Text,
+    Json,
+}
+
+/// Settles everything for `command` from the flags as given and the process's `variables`.
+pub(crate) fn load(
+    command: Command,
+    flags: Vec<(&'static table::Setting, String)>,
+    variables: &[(OsString, OsString)],
+) -> Result<Settings, SettingsError> {
+    let mut problems = Vec::new();
+    let raw = sources::gather(flags, variables, &mut problems);
+    match validate::settings(command, &raw, &mut problems) {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        _ => Err(SettingsError(problems)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

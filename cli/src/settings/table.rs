@@ -1,0 +1,327 @@
+//! The one place that says which settings exist: key, unit, default and meaning. Flags, help,
+//! variables, file keys and `SETTINGS.md` all derive from it. It reads no value.
+
+/// One setting as the user meets it.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Key in the file; the flag is `--` with dashes, the variable `SPANMILL_` in capitals.
+    pub key: &'static str,
+    /// Heading it stands under in help and reference.
+    pub group: &'static str,
+    /// Placeholder of the value in help.
+    pub value: &'static str,
+    /// What is accepted, with its unit; part of every complaint about a bad value.
+    pub accepts: &'static str,
+    pub default: Default,
+    pub help: &'static str,
+    /// The value is never printed.
+    pub secret: bool,
+}
+
+/// What holds when nobody gave a value.
+#[derive(Debug)]
+pub(crate) enum Default {
+    /// This very text, read like a given one.
+    Text(&'static str),
+    /// Worked out at start, as described.
+    Found(&'static str),
+}
+
+impl Setting {
+    /// `--batch-rows`
+    pub(crate) fn flag(&self) -> String {
+        format!("--{}", self.key.replace('_', "-"))
+    }
+
+    /// `SPANMILL_BATCH_ROWS`
+    pub(crate) fn variable(&self) -> String {
+        format!("SPANMILL_{}", self.key.to_ascii_uppercase())
+    }
+
+    /// The default in words, for help and reference.
+    pub(crate) fn default_words(&self) -> &'static str {
+        match self.default {
+            Default::Text(text) | Default::Found(text) => text,
+        }
+    }
+}
+
+const PLACES: &str = "Places";
+const LISTENERS: &str = "Listeners";
+const CLICKHOUSE_GROUP: &str = "ClickHouse";
+const ENGINE: &str = "Engine";
+const LIMITS: &str = "Limits";
+const LOGGING: &str = "Logging";
+
+const ADDRESS: &str = "IP:port, such as 0.0.0.0:4317 or [::1]:4317; port 0 takes a free one";
+const PORT: &str = "auto or a port from 0 to 65535; 0 takes a free one";
+const ROWS: &str = "a whole number of rows from 1 to 10000000";
+
+pub(crate) static CONFIG: Setting = Setting {
+    key: "config",
+    group: PLACES,
+    value: "FILE",
+    accepts: "path of a YAML file that holds `key: value` lines",
+    default: Default::Found("no file"),
+    help: "File of settings. Flags win over variables, variables over the file",
+    secret: false,
+};
+
+pub(crate) static DATA_DIR: Setting = Setting {
+    key: "data_dir",
+    group: PLACES,
+    value: "FOLDER",
+    accepts: "path of a folder, made if missing",
+    default: Default::Found("$XDG_DATA_HOME/spanmill, else ~/.local/share/spanmill"),
+    help: "Where everything is kept; the embedded ClickHouse lives in its folder `clickhouse`",
+    secret: false,
+};
+
+pub(crate) static OTLP_GRPC: Setting = Setting {
+    key: "otlp_grpc",
+    group: LISTENERS,
+    value: "ADDRESS",
+    accepts: ADDRESS,
+    default: Default::Text("127.0.0.1:4317"),
+    help: "Where OTLP over gRPC is taken",
+    secret: false,
+};
+
+pub(crate) static OTLP_HTTP: Setting = Setting {
+    key: "otlp_http",
+    group: LISTENERS,
+    value: "ADDRESS",
+    accepts: ADDRESS,
+    default: Default::Text("127.0.0.1:4318"),
+    help: "Where OTLP over HTTP is taken, as protobuf or JSON",
+    secret: false,
+};
+
+pub(crate) static ADMIN: Setting = Setting {
+    key: "admin",
+    group: LISTENERS,
+    value: "ADDRESS",
+    accepts: ADDRESS,
+    default: Default::Text("127.0.0.1:8888"),
+    help: "Where /livez, /readyz and /metrics answer",
+    secret: false,
+};
+
+pub(crate) static NATIVE_PORT: Setting = Setting {
+    key: "native_port",
+    group: CLICKHOUSE_GROUP,
+    value: "PORT",
+    accepts: PORT,
+    default: Default::Text("auto"),
+    help: "Port of the embedded ClickHouse's native protocol, on loopback; auto is 9000, or a free \
+           one if that is taken",
+    secret: false,
+};
+
+pub(crate) static HTTP_PORT: Setting = Setting {
+    key: "http_port",
+    group: CLICKHOUSE_GROUP,
+    value: "PORT",
+    accepts: PORT,
+    default: Default::Text("auto"),
+    help: "Port of the embedded ClickHouse's HTTP interface, on loopback; auto is 8123, or a free \
+           one if that is taken",
+    secret: false,
+};
+
+pub(crate) static CLICKHOUSE: Setting = Setting {
+    key: "clickhouse",
+    group: CLICKHOUSE_GROUP,
+    value: "HOST:PORT",
+    accepts: "host:port of the native protocol without TLS, such as db.internal:9000",
+    default: Default::Found("`up` runs its own; `engine`: 127.0.0.1:9000"),
+    help: "ClickHouse to insert into; goes together with clickhouse_http",
+    secret: false,
+};
+
+pub(crate) static CLICKHOUSE_HTTP: Setting = Setting {
+    key: "clickhouse_http",
+    group: CLICKHOUSE_GROUP,
+    value: "URL",
+    accepts: "http://host:port without user, path or query; https is not spoken",
+    default: Default::Found("`up` runs its own; `engine`, `migrate`: http://127.0.0.1:8123"),
+    help: "HTTP interface of the same ClickHouse, for migrations and checks",
+    secret: false,
+};
+
+pub(crate) static CLICKHOUSE_USER: Setting = Setting {
+    key: "clickhouse_user",
+    group: CLICKHOUSE_GROUP,
+    value: "NAME",
+    accepts: "a user name, not empty",
+    default: Default::Text("default"),
+    help: "User at that ClickHouse",
+    secret: false,
+};
+
+pub(crate) static CLICKHOUSE_PASSWORD: Setting = Setting {
+    key: "clickhouse_password",
+    group: CLICKHOUSE_GROUP,
+    value: "TEXT",
+    accepts: "any text",
+    default: Default::Found("empty"),
+    help: "Password of that user. Prefer the variable or the file: other users of the host can \
+           read flags. Never printed or logged",
+    secret: true,
+};
+
+pub(crate) static SHARDS: Setting = Setting {
+    key: "shards",
+    group: ENGINE,
+    value: "COUNT",
+    accepts: "a whole number from 1 to 256",
+    default: Default::Found("the CPUs usable here, by affinity and cgroup quota"),
+    help: "Threads that take, walk and insert data, each on its own",
+    secret: false,
+};
+
+pub(crate) static REACTOR: Setting = Setting {
+    key: "reactor",
+    group: ENGINE,
+    value: "KIND",
+    accepts: "auto, uring or epoll",
+    default: Default::Text("auto"),
+    help: "How shards wait for the kernel; auto takes io_uring where it is allowed, else epoll",
+    secret: false,
+};
+
+pub(crate) static BATCH_ROWS: Setting = Setting {
+    key: "batch_rows",
+    group: ENGINE,
+    value: "ROWS",
+    accepts: ROWS,
+    default: Default::Text("10000"),
+    help: "Rows that close a batch when load is light",
+    secret: false,
+};
+
+pub(crate) static BATCH_ROWS_MAX: Setting = Setting {
+    key: "batch_rows_max",
+    group: ENGINE,
+    value: "ROWS",
+    accepts: ROWS,
+    default: Default::Text("200000"),
+    help: "Rows a batch may grow to under load",
+    secret: false,
+};
+
+pub(crate) static BATCH_AGE: Setting = Setting {
+    key: "batch_age",
+    group: ENGINE,
+    value: "TIME",
+    accepts: "a time from 1ms to 60s, such as 200ms",
+    default: Default::Text("200ms"),
+    help: "Age that closes a batch which is not full; below ack_timeout",
+    secret: false,
+};
+
+pub(crate) static INSERT_TIMEOUT: Setting = Setting {
+    key: "insert_timeout",
+    group: ENGINE,
+    value: "TIME",
+    accepts: "a time from 100ms to 10m, such as 30s",
+    default: Default::Text("30s"),
+    help: "How long one insert may take before it is tried anew with the same bytes",
+    secret: false,
+};
+
+pub(crate) static ACK_TIMEOUT: Setting = Setting {
+    key: "ack_timeout",
+    group: ENGINE,
+    value: "TIME",
+    accepts: "a time from 100ms to 10m, such as 8s",
+    default: Default::Text("8s"),
+    help: "How long an export waits to be stored before it is answered \"retry later\"; keep it \
+           under the time-out of the exporters, which is 10s in most SDKs",
+    secret: false,
+};
+
+pub(crate) static DRAIN_TIMEOUT: Setting = Setting {
+    key: "drain_timeout",
+    group: ENGINE,
+    value: "TIME",
+    accepts: "a time from 0s to 10m, such as 15s",
+    default: Default::Text("15s"),
+    help: "How long a stop may take to finish and store what was taken",
+    secret: false,
+};
+
+pub(crate) static REQUEST_BYTES_MAX: Setting = Setting {
+    key: "request_bytes_max",
+    group: LIMITS,
+    value: "SIZE",
+    accepts: "a size from 1KiB to 1GiB, such as 64MiB",
+    default: Default::Text("64MiB"),
+    help: "Largest request body, compressed or not",
+    secret: false,
+};
+
+pub(crate) static PENDING_BYTES_MAX: Setting = Setting {
+    key: "pending_bytes_max",
+    group: LIMITS,
+    value: "SIZE",
+    accepts: "a size from 1MiB to 1TiB, such as 512MiB",
+    default: Default::Text("512MiB"),
+    help: "Most bytes all shards together hold that are not stored yet; beyond it, exports are \
+           answered \"retry later\"",
+    secret: false,
+};
+
+pub(crate) static LOG_FORMAT: Setting = Setting {
+    key: "log_format",
+    group: LOGGING,
+    value: "FORMAT",
+    accepts: "auto, text or json",
+    default: Default::Text("auto"),
+    help: "How log lines look on stderr: json is one object a line; text is plain; auto is text, \
+           coloured on a terminal unless NO_COLOR is set",
+    secret: false,
+};
+
+pub(crate) static LOG_LEVEL: Setting = Setting {
+    key: "log_level",
+    group: LOGGING,
+    value: "FILTER",
+    accepts: "off, error, warn, info, debug, trace, or directives such as \
+              info,spanmill_engine=debug",
+    default: Default::Text("info"),
+    help: "What is logged",
+    secret: false,
+};
+
+/// Every setting, in the order of help and reference.
+pub(crate) static ALL: [&Setting; 23] = [
+    &CONFIG,
+    &DATA_DIR,
+    &OTLP_GRPC,
+    &OTLP_HTTP,
+    &ADMIN,
+    &CLICKHOUSE,
+    &CLICKHOUSE_HTTP,
+    &CLICKHOUSE_USER,
+    &CLICKHOUSE_PASSWORD,
+    &NATIVE_PORT,
+    &HTTP_PORT,
+    &SHARDS,
+    &REACTOR,
+    &BATCH_ROWS,
+    &BATCH_ROWS_MAX,
+    &BATCH_AGE,
+    &INSERT_TIMEOUT,
+    &ACK_TIMEOUT,
+    &DRAIN_TIMEOUT,
+    &REQUEST_BYTES_MAX,
+    &PENDING_BYTES_MAX,
+    &LOG_FORMAT,
+    &LOG_LEVEL,
+];
+
+/// The setting of this key.
+pub(crate) fn find(key: &str) -> Option<&'static Setting> {
+    ALL.into_iter().find(|setting| setting.key == key)
+}

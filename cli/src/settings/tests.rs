@@ -1,0 +1,266 @@
+//! Settings as a whole: which source wins, how values relate, and what each command needs.
+
+use std::io::Write;
+
+use super::*;
+
+const HOME: (&str, &str) = ("HOME", "/home/me");
+
+/// Loads with `--key value` flags, variables, and a file if its text is not empty.
+fn load_for(
+    command: Command,
+    flags: &[(&str, &str)],
+    variables: &[(&str, &str)],
+    file: &str,
+) -> Result<Settings, String> {
+    let mut on_disk = tempfile::NamedTempFile::new().expect("temp file");
+    on_disk.write_all(file.as_bytes()).expect("written");
+    let flag =
+        |(key, text): &(&str, &str)| (table::find(key).expect("a setting"), (*text).to_owned());
+    let mut flags: Vec<_> = flags.iter().map(flag).collect();
+    if !file.is_empty() {
+        flags.push((
+            &table::CONFIG,
+            on_disk.path().to_str().expect("UTF-8").to_owned(),
+        ));
+    }
+    let mut variables = variables.to_vec();
+    variables.push(HOME);
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(k, v)| (k.into(), v.into()))
+        .collect();
+    load(command, flags, &variables).map_err(|error| error.to_string())
+}
+
+fn up(flags: &[(&str, &str)], variables: &[(&str, &str)], file: &str) -> Result<Settings, String> {
+    load_for(Command::Up, flags, variables, file)
+}
+
+fn refused(flags: &[(&str, &str)], expected: &[&str]) {
+    let error = up(flags, &[], "").expect_err("refused");
+    for text in expected {
+        assert!(error.contains(text), "{text:?} is not in: {error}");
+    }
+}
+
+/// Scenario: nothing is given. Guarantees: all defaults are good and agree with each other, and
+/// are the documented ones.
+#[test]
+fn defaults_are_valid() {
+    let settings = up(&[], &[], "").expect("valid");
+    assert_eq!(
+        settings.data_dir,
+        PathBuf::from("/home/me/.local/share/spanmill")
+    );
+    assert!(!settings.clickhouse_is_given);
+    assert_eq!(settings.listeners.otlp_grpc.to_string(), "127.0.0.1:4317");
+    assert_eq!(settings.listeners.otlp_http.to_string(), "127.0.0.1:4318");
+    assert_eq!(settings.listeners.admin.to_string(), "127.0.0.1:8888");
+    assert!(matches!(settings.embedded.native, Port::Prefer(9000)));
+    assert!(matches!(settings.embedded.http, Port::Prefer(8123)));
+    assert!((1..=256).contains(&settings.shards));
+    assert!(matches!(settings.reactor, ReactorChoice::Auto));
+    assert_eq!(
+        (settings.batching.rows, settings.batching.rows_max),
+        (10_000, 200_000)
+    );
+    assert_eq!(settings.batching.age, Duration::from_millis(200));
+    assert_eq!(settings.batching.insert_timeout, Duration::from_secs(30));
+    assert_eq!(settings.batching.ack_timeout, Duration::from_secs(8));
+    assert_eq!(settings.memory.request_bytes_max, 64 << 20);
+    assert_eq!(settings.memory.pending_bytes_max, 512 << 20);
+    assert_eq!(settings.drain_timeout, Duration::from_secs(15));
+    assert_eq!(
+        (settings.log.format, settings.log.filter.as_str()),
+        (LogFormat::Auto, "info")
+    );
+}
+
+/// Scenario: one setting from all sources, another from two, another from one. Guarantees: flag
+/// wins over variable, variable over file, file over default.
+#[test]
+fn the_nearest_source_wins() {
+    let file = "shards: 3\nbatch_rows: 300\nbatch_age: 300ms\n";
+    let variables = [("SPANMILL_SHARDS", "2"), ("SPANMILL_BATCH_ROWS", "200")];
+    let settings = up(&[("shards", "1")], &variables, file).expect("valid");
+    assert_eq!(settings.shards, 1);
+    assert_eq!(settings.batching.rows, 200);
+    assert_eq!(settings.batching.age, Duration::from_millis(300));
+    assert_eq!(settings.batching.rows_max, 200_000);
+}
+
+/// Scenario: the file is named by `SPANMILL_CONFIG`, and by a flag too. Guarantees: the variable
+/// works, and the flag wins.
+#[test]
+fn the_file_may_be_named_by_a_variable() {
+    let mut file = tempfile::NamedTempFile::new().expect("temp file");
+    file.write_all(b"shards: 7\n").expect("written");
+    let path = file.path().to_str().expect("UTF-8");
+    assert_eq!(
+        up(&[], &[("SPANMILL_CONFIG", path)], "")
+            .expect("valid")
+            .shards,
+        7
+    );
+    let both = up(&[], &[("SPANMILL_CONFIG", path)], "shards: 6\n").expect("valid");
+    assert_eq!(both.shards, 6);
+    let error = up(&[("config", "/nowhere/s.yaml")], &[], "").expect_err("refused");
+    assert!(
+        error.contains("/nowhere/s.yaml: the settings file cannot be read"),
+        "{error}"
+    );
+}
+
+/// Scenario: bad values in a flag, a variable and the file, and an unknown key. Guarantees: all
+/// four are reported at once, each with key, value, source and what is accepted.
+#[test]
+fn all_problems_are_reported_at_once() {
+    let variables = [("SPANMILL_BATCH_AGE", "fast")];
+    let file = "\n\nreactor: kqueue\nbogus: 1\n";
+    let error = up(&[("shards", "0")], &variables, file).expect_err("refused");
+    for text in [
+        "shards = \"0\" (--shards): out of range. Accepted: a whole number from 1 to 256",
+        "batch_age = \"fast\" (SPANMILL_BATCH_AGE): not a time",
+        ":3): no such reactor. Accepted: auto, uring or epoll",
+        ":4: bogus: no such setting",
+    ] {
+        assert!(error.contains(text), "{text:?} is not in: {error}");
+    }
+    assert_eq!(error.lines().count(), 5, "{error}");
+}
+
+/// Scenario: each setting gets a text that is never valid for it. Guarantees: every setting is
+/// read and checked; none is declared and then forgotten.
+#[test]
+fn every_setting_is_read() {
+    for setting in table::ALL {
+        let bad = match setting.key {
+            "clickhouse_password" | "config" => continue,
+            "clickhouse_user" | "data_dir" => "",
+            "log_level" => "=nonsense=,",
+            _ => "no such value",
+        };
+        let error = up(&[(setting.key, bad)], &[], "").expect_err(setting.key);
+        assert!(error.contains(&format!("{} = ", setting.key)), "{error}");
+        assert!(error.contains(setting.accepts), "{error}");
+    }
+}
+
+/// Scenario: values that are each in range and contradict each other. Guarantees: refused, with
+/// both keys and sources.
+#[test]
+fn relations_are_checked() {
+    refused(
+        &[("batch_rows", "500"), ("batch_rows_max", "100")],
+        &["batch_rows = \"500\" (--batch-rows) is above batch_rows_max = \"100\""],
+    );
+    refused(
+        &[("batch_age", "8s")],
+        &["batch_age", "is not below ack_timeout = \"8s\" (default)"],
+    );
+    refused(
+        &[("pending_bytes_max", "32MiB")],
+        &["request_bytes_max", "pending_bytes_max"],
+    );
+    refused(
+        &[("native_port", "9"), ("http_port", "9")],
+        &["native_port", "http_port"],
+    );
+    refused(
+        &[("otlp_http", "127.0.0.1:4317")],
+        &["otlp_grpc", "otlp_http", "cannot both"],
+    );
+    refused(
+        &[("admin", "0.0.0.0:4318")],
+        &["otlp_http", "admin", "cannot both"],
+    );
+    refused(
+        &[("clickhouse", "db:9000")],
+        &["clickhouse = \"db:9000\"", "clickhouse_http"],
+    );
+    refused(
+        &[("clickhouse_http", "http://db:8123")],
+        &["needs clickhouse of the same"],
+    );
+    let free = [
+        ("otlp_grpc", "127.0.0.1:0"),
+        ("otlp_http", "127.0.0.1:0"),
+        ("native_port", "0"),
+    ];
+    assert!(up(&free, &[], "").is_ok());
+}
+
+/// Scenario: a password that cannot apply, and one inside a URL. Guarantees: refused, and the
+/// password is in no message.
+#[test]
+fn passwords_stay_out_of_messages() {
+    let error = up(&[], &[("SPANMILL_CLICKHOUSE_PASSWORD", "s3cret")], "").expect_err("refused");
+    assert!(
+        error.contains("clickhouse_password (SPANMILL_CLICKHOUSE_PASSWORD)"),
+        "{error}"
+    );
+    assert!(!error.contains("s3cret"), "{error}");
+    let url = ("clickhouse_http", "http://me:s3cret@db:8123");
+    let error = up(&[url, ("clickhouse", "db:9000")], &[], "").expect_err("refused");
+    assert!(
+        error.contains("settings of their own") && !error.contains("s3cret"),
+        "{error}"
+    );
+    let given = [
+        ("clickhouse", "db:9000"),
+        ("clickhouse_http", "http://db:8123"),
+        ("clickhouse_password", "s3cret"),
+    ];
+    let settings = up(&given, &[], "").expect("valid");
+    assert!(!format!("{settings:?}").contains("s3cret"));
+    assert_eq!(settings.clickhouse.password.reveal(), "s3cret");
+}
+
+/// Scenario: each command without and with a ClickHouse. Guarantees: `up` runs its own unless
+/// both addresses are given, `engine` and `migrate` fall back to the local default ports, and
+/// `migrate` is content with the HTTP address.
+#[test]
+fn each_command_finds_its_clickhouse() {
+    let local = |command| load_for(command, &[], &[], "").expect("valid");
+    assert!(!local(Command::Up).clickhouse_is_given);
+    for command in [Command::Engine, Command::Migrate] {
+        let found = local(command).clickhouse;
+        assert_eq!(found.native, "127.0.0.1:9000");
+        assert_eq!(found.http, "http://127.0.0.1:8123");
+        assert_eq!(found.user, "default");
+    }
+    let http = [("clickhouse_http", "http://db:8123/")];
+    let found = load_for(Command::Migrate, &http, &[], "")
+        .expect("valid")
+        .clickhouse;
+    assert_eq!(found.http, "http://db:8123");
+    assert!(load_for(Command::Migrate, &[("clickhouse", "db:9000")], &[], "").is_err());
+    assert!(load_for(Command::Engine, &http, &[], "").is_err());
+    let both = [
+        http[0],
+        ("clickhouse", "db:9000"),
+        ("clickhouse_user", "writer"),
+    ];
+    let settings = up(&both, &[], "").expect("valid");
+    assert!(settings.clickhouse_is_given);
+    assert_eq!(settings.clickhouse.native, "db:9000");
+    assert_eq!(settings.clickhouse.user, "writer");
+}
+
+/// Scenario: no folder for data can be guessed. Guarantees: refused with the flag to give; an
+/// absolute XDG_DATA_HOME is preferred over HOME, a relative one ignored.
+#[test]
+fn the_data_folder_follows_xdg() {
+    let error = load(Command::Up, vec![], &[])
+        .expect_err("refused")
+        .to_string();
+    assert!(error.contains("give --data-dir"), "{error}");
+    let settings = up(&[], &[("XDG_DATA_HOME", "/data")], "").expect("valid");
+    assert_eq!(settings.data_dir, PathBuf::from("/data/spanmill"));
+    let settings = up(&[], &[("XDG_DATA_HOME", "data")], "").expect("valid");
+    assert_eq!(
+        settings.data_dir,
+        PathBuf::from("/home/me/.local/share/spanmill")
+    );
+}

@@ -1,0 +1,305 @@
+//! Second stage: takes gathered texts, and hands out settings whose values are in range and agree
+//! with each other. Reads everything before it gives up, so that all problems show at once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use spanmill_embedded::Port;
+use spanmill_engine::ReactorChoice;
+use tracing_subscriber::EnvFilter;
+
+use super::problem::Problem;
+use super::reader::Reader;
+use super::sources::Raw;
+use super::table::{self, Setting};
+use super::values::{self, Secret};
+use super::{Batching, ClickHouse, EmbeddedPorts, Listeners, Log, LogFormat, Memory, Settings};
+use crate::command_line::Command;
+
+const ROWS_MAX: usize = 10_000_000;
+
+/// `None` only if at least one problem was added.
+pub(super) fn settings(
+    command: Command,
+    raw: &Raw,
+    problems: &mut Vec<Problem>,
+) -> Option<Settings> {
+    let mut reader = Reader::new(raw, problems);
+    let data_dir = data_dir(&mut reader);
+    let clickhouse = clickhouse(command, &mut reader);
+    let embedded = embedded_ports(&mut reader);
+    let listeners = listeners(&mut reader);
+    let shards = shards(&mut reader);
+    let reactor = reader.read(&table::REACTOR, reactor);
+    let batching = batching(&mut reader);
+    let memory = memory(&mut reader);
+    let drain_timeout = reader.time(
+        &table::DRAIN_TIMEOUT,
+        Duration::ZERO,
+        Duration::from_mins(10),
+    );
+    let log = log(&mut reader);
+    Some(Settings {
+        data_dir: data_dir?,
+        clickhouse: clickhouse?,
+        clickhouse_is_given: raw.is_given(&table::CLICKHOUSE),
+        embedded: embedded?,
+        listeners: listeners?,
+        shards: shards?,
+        reactor: reactor?,
+        batching: batching?,
+        memory: memory?,
+        drain_timeout: drain_timeout?,
+        log: log?,
+    })
+}
+
+fn data_dir(reader: &mut Reader<'_>) -> Option<PathBuf> {
+    if reader.raw.is_given(&table::DATA_DIR) {
+        return reader.read(&table::DATA_DIR, |text| match text {
+            "" => Err("the path is empty".to_owned()),
+            _ => Ok(PathBuf::from(text)),
+        });
+    }
+    let found = reader
+        .raw
+        .data_home
+        .as_ref()
+        .map(|home| home.join("spanmill"));
+    if found.is_none() {
+        reader.relation(format!(
+            "{} is not given, and neither XDG_DATA_HOME nor HOME is set: give {}",
+            table::DATA_DIR.key,
+            table::DATA_DIR.flag()
+        ));
+    }
+    found
+}
+
+fn shards(reader: &mut Reader<'_>) -> Option<usize> {
+    if reader.raw.is_given(&table::SHARDS) {
+        return reader.read(&table::SHARDS, |text| values::number(text, 1..=256));
+    }
+    // Counts this process's CPU affinity and its cgroup's quota.
+    let usable = std::thread::available_parallelism().map_or(1, usize::from);
+    Some(usable.min(256))
+}
+
+fn clickhouse(command: Command, reader: &mut Reader<'_>) -> Option<ClickHouse> {
+    let has_native = reader.raw.is_given(&table::CLICKHOUSE);
+    let has_http = reader.raw.is_given(&table::CLICKHOUSE_HTTP);
+    match command {
+        // The embedded one is used.
+        Command::Up if !has_native && !has_http => refuse_credentials(reader),
+        // Migrations speak HTTP only.
+        Command::Migrate if !has_native => {}
+        Command::Up | Command::Engine | Command::Migrate => both_or_neither(reader),
+        Command::Clickhouse | Command::Settings => {}
+    }
+    let native = reader.read(&table::CLICKHOUSE, values::host_port);
+    let http = reader.read(&table::CLICKHOUSE_HTTP, values::http_url);
+    let user = reader.read(&table::CLICKHOUSE_USER, |text| match text {
+        "" => Err("the name is empty".to_owned()),
+        _ => Ok(text.to_owned()),
+    });
+    let password = reader.raw.get(&table::CLICKHOUSE_PASSWORD);
+    let local = |address: &str| Some(address.to_owned());
+    Some(ClickHouse {
+        native: if has_native {
+            native
+        } else {
+            local("127.0.0.1:9000")
+        }?,
+        http: if has_http {
+            http
+        } else {
+            local("http://127.0.0.1:8123")
+        }?,
+        user: user?,
+        password: password.map_or_else(Secret::default, |given| Secret::new(&given.text)),
+    })
+}
+
+fn both_or_neither(reader: &mut Reader<'_>) {
+    let (native, http) = (&table::CLICKHOUSE, &table::CLICKHOUSE_HTTP);
+    match (reader.raw.is_given(native), reader.raw.is_given(http)) {
+        (true, false) => reader.relation(lone(reader, native, http)),
+        (false, true) => reader.relation(lone(reader, http, native)),
+        (true, true) | (false, false) => {}
+    }
+}
+
+fn lone(reader: &Reader<'_>, given: &Setting, missing: &Setting) -> String {
+    let (given, key, accepts) = (reader.named(given), missing.key, missing.accepts);
+    format!("{given} needs {key} of the same ClickHouse beside it. Accepted: {accepts}")
+}
+
+/// The embedded ClickHouse knows one user without a password, on loopback.
+fn refuse_credentials(reader: &mut Reader<'_>) {
+    for setting in [&table::CLICKHOUSE_USER, &table::CLICKHOUSE_PASSWORD] {
+        if let Some(given) = reader
+            .raw
+            .get(setting)
+            .filter(|_| reader.raw.is_given(setting))
+        {
+            let (key, source) = (setting.key, &given.source);
+            reader.relation(format!(
+                "{key} ({source}) is for a ClickHouse named by clickhouse and clickhouse_http; \
+                 the embedded one takes neither user nor password"
+            ));
+        }
+    }
+}
+
+fn embedded_ports(reader: &mut Reader<'_>) -> Option<EmbeddedPorts> {
+    let native = reader.read(&table::NATIVE_PORT, |text| port(text, 9000));
+    let http = reader.read(&table::HTTP_PORT, |text| port(text, 8123));
+    let ports = EmbeddedPorts {
+        native: native?,
+        http: http?,
+    };
+    if let (Port::Exactly(native), Port::Exactly(http)) = (&ports.native, &ports.http)
+        && native == http
+    {
+        let (native, http) = (
+            reader.named(&table::NATIVE_PORT),
+            reader.named(&table::HTTP_PORT),
+        );
+        reader.relation(format!("{native} and {http} are the same port: change one"));
+    }
+    Some(ports)
+}
+
+fn port(text: &str, preferred: u16) -> Result<Port, String> {
+    match (text, text.parse()) {
+        ("auto", _) => Ok(Port::Prefer(preferred)),
+        (_, Ok(0)) => Ok(Port::Any),
+        (_, Ok(port)) => Ok(Port::Exactly(port)),
+        (_, Err(error)) => Err(format!("not a port ({error})")),
+    }
+}
+
+fn listeners(reader: &mut Reader<'_>) -> Option<Listeners> {
+    let address = |text: &str| {
+        text.parse::<SocketAddr>()
+            .map_err(|error| error.to_string())
+    };
+    let settings = [&table::OTLP_GRPC, &table::OTLP_HTTP, &table::ADMIN];
+    let [otlp_grpc, otlp_http, admin] = settings.map(|setting| {
+        let read = reader.read(setting, address);
+        read.map(|address| (setting, address))
+    });
+    let all = [otlp_grpc?, otlp_http?, admin?];
+    for (index, (setting, address)) in all.iter().enumerate() {
+        for (other, other_address) in &all[index + 1..] {
+            if overlap(*address, *other_address) {
+                let (one, other) = (reader.named(setting), reader.named(other));
+                reader.relation(format!(
+                    "{one} and {other} cannot both be listened on: change one"
+                ));
+            }
+        }
+    }
+    let [otlp_grpc, otlp_http, admin] = all.map(|(_, address)| address);
+    Some(Listeners {
+        otlp_grpc,
+        otlp_http,
+        admin,
+    })
+}
+
+/// Whether both could not be listened on at once.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_host =
+        one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && same_host
+}
+
+fn reactor(text: &str) -> Result<ReactorChoice, String> {
+    match text {
+        "auto" => Ok(ReactorChoice::Auto),
+        "uring" => Ok(ReactorChoice::Uring),
+        "epoll" => Ok(ReactorChoice::Epoll),
+        _ => Err("no such reactor".to_owned()),
+    }
+}
+
+fn batching(reader: &mut Reader<'_>) -> Option<Batching> {
+    let (tenth, minute) = (Duration::from_millis(100), Duration::from_mins(1));
+    let rows = reader.read(&table::BATCH_ROWS, |text| {
+        values::number(text, 1..=ROWS_MAX)
+    });
+    let rows_max = reader.read(&table::BATCH_ROWS_MAX, |text| {
+        values::number(text, 1..=ROWS_MAX)
+    });
+    let age = reader.time(&table::BATCH_AGE, Duration::from_millis(1), minute);
+    let insert_timeout = reader.time(&table::INSERT_TIMEOUT, tenth, 10 * minute);
+    let ack_timeout = reader.time(&table::ACK_TIMEOUT, tenth, 10 * minute);
+    if rows > rows_max && rows_max.is_some() {
+        let (rows, most) = (
+            reader.named(&table::BATCH_ROWS),
+            reader.named(&table::BATCH_ROWS_MAX),
+        );
+        reader.relation(format!(
+            "{rows} is above {most}: lower the first or raise the second"
+        ));
+    }
+    if age >= ack_timeout && ack_timeout.is_some() {
+        let (age, ack) = (
+            reader.named(&table::BATCH_AGE),
+            reader.named(&table::ACK_TIMEOUT),
+        );
+        reader.relation(format!(
+            "{age} is not below {ack}: exports would be turned away before their batch closes"
+        ));
+    }
+    Some(Batching {
+        rows: rows?,
+        rows_max: rows_max?,
+        age: age?,
+        insert_timeout: insert_timeout?,
+        ack_timeout: ack_timeout?,
+    })
+}
+
+fn memory(reader: &mut Reader<'_>) -> Option<Memory> {
+    let request = reader.read(&table::REQUEST_BYTES_MAX, |text| {
+        values::size(text, ByteSize::kib(1)..=ByteSize::gib(1))
+    });
+    let pending = reader.read(&table::PENDING_BYTES_MAX, |text| {
+        values::size(text, ByteSize::mib(1)..=ByteSize::tib(1))
+    });
+    if request > pending && pending.is_some() {
+        let request = reader.named(&table::REQUEST_BYTES_MAX);
+        let pending = reader.named(&table::PENDING_BYTES_MAX);
+        reader.relation(format!(
+            "{request} is above {pending}: such a request could never be held"
+        ));
+    }
+    Some(Memory {
+        request_bytes_max: request?,
+        pending_bytes_max: pending?,
+    })
+}
+
+fn log(reader: &mut Reader<'_>) -> Option<Log> {
+    let format = reader.read(&table::LOG_FORMAT, |text| match text {
+        "auto" => Ok(LogFormat::Auto),
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("no such format".to_owned()),
+    });
+    let filter = reader.read(&table::LOG_LEVEL, |text| match text.trim() {
+        "" => Err("the filter is empty".to_owned()),
+        text => EnvFilter::builder()
+            .parse(text)
+            .map(|_| text.to_owned())
+            .map_err(|error| format!("not a log filter ({error})")),
+    });
+    Some(Log {
+        format: format?,
+        filter: filter?,
+    })
+}

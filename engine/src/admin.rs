@@ -1,0 +1,114 @@
+//! The admin port: whether the engine lives, whether it can store, and its metrics. It runs on a thread of
+//! its own and never touches a shard but to read its counters.
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use spanmill_schema::Connection;
+use tokio::sync::Mutex;
+
+use crate::listen::{Answer, Stop, answer_http, stopped};
+use crate::metrics::Metrics;
+use crate::reactor::{Epoll, Reactor, within};
+
+/// Content type of the Prometheus text format as it is written here.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How long a look at ClickHouse holds, so that probes of many kinds do not become load.
+const READY_FOR: Duration = Duration::from_secs(1);
+/// How long such a look may take.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+struct Admin {
+    metrics: Arc<Metrics>,
+    clickhouse: Connection,
+    last_look: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+/// Serves until `stop`.
+pub(crate) async fn serve(
+    socket: TcpListener,
+    metrics: Arc<Metrics>,
+    clickhouse: Connection,
+    mut stop: Stop,
+) -> std::io::Result<()> {
+    let listener = Epoll::listen(socket)?;
+    let admin = Rc::new(Admin {
+        metrics,
+        clickhouse,
+        last_look: Mutex::new(None),
+    });
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return Ok(()),
+            accepted = Epoll::accept(&listener) => accepted,
+        };
+        let Ok(stream) = accepted else {
+            Epoll::sleep(crate::limits::BACKOFF_MIN).await;
+            continue;
+        };
+        let (admin, stop) = (Rc::clone(&admin), stop.clone());
+        Epoll::spawn(answer_http::<Epoll, _>(stream, stop, move |request| {
+            let admin = Rc::clone(&admin);
+            async move { admin.answer(&request).await }
+        }));
+    }
+}
+
+impl Admin {
+    async fn answer(&self, request: &Request<Incoming>) -> Answer {
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "alive\n".into()),
+            "/readyz" => match self.ready().await {
+                Ok(()) => text(StatusCode::OK, "ready\n".into()),
+                Err(reason) => text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("not ready: {reason}\n"),
+                ),
+            },
+            "/metrics" => {
+                let mut answer = text(StatusCode::OK, self.metrics.text());
+                let kind = HeaderValue::from_static(METRICS_TYPE);
+                answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+                answer
+            }
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there are /healthz, /readyz and /metrics\n".into(),
+            ),
+        }
+    }
+
+    /// Ready means that ClickHouse answers and has the tables that this engine writes to.
+    async fn ready(&self) -> Result<(), String> {
+        let mut last_look = self.last_look.lock().await;
+        if let Some((when, result)) = &*last_look
+            && when.elapsed() < READY_FOR
+        {
+            return result.clone();
+        }
+        let look = spanmill_schema::verify(&self.clickhouse);
+        let result = match within::<Epoll, _>(READY_TIMEOUT, look).await {
+            Some(result) => result.map_err(|error| error.to_string()),
+            None => Err(format!(
+                "ClickHouse did not answer within {READY_TIMEOUT:?}"
+            )),
+        };
+        *last_look = Some((Instant::now(), result.clone()));
+        result
+    }
+}
+
+fn text(status: StatusCode, text: String) -> Answer {
+    let mut answer = Response::new(Full::from(Bytes::from(text)));
+    *answer.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
+}

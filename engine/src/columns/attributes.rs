@@ -1,0 +1,113 @@
+//! The two columns that hold attributes: `Map(LowCardinality(String), String)` and, beside it, one type
+//! byte per entry (`spanmill_schema::ValueType`), so that 1, "1" and 1.0 stay apart.
+
+use spanmill_schema::tables::ValueType;
+
+use super::NotUtf8;
+use super::block::BlockWriter;
+use super::column::{Column, buffer_group};
+use super::fixed::{Fixed, Offsets};
+use super::lowcard::LowCardinality;
+use super::strings::Strings;
+
+buffer_group! {
+    /// See the module.
+    Attributes {
+        offsets: Offsets,
+        keys: LowCardinality,
+        values: Strings,
+        types: Fixed<1>,
+    }
+}
+
+/// An attribute that was read once and is appended to many rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnedAttribute {
+    pub(crate) key: Vec<u8>,
+    pub(crate) kind: ValueType,
+    pub(crate) value: Vec<u8>,
+}
+
+impl Attributes {
+    /// Appends one attribute to the row that is being built. `value` is UTF-8.
+    #[inline]
+    pub(crate) fn push(
+        &mut self,
+        key: &[u8],
+        kind: ValueType,
+        value: &[u8],
+    ) -> Result<(), NotUtf8> {
+        let key = self.keys.key_of(key)?;
+        self.push_by_key(key, kind, value);
+        Ok(())
+    }
+
+    /// The dictionary key of an attribute key, for callers that decide by it where the value goes.
+    #[inline]
+    pub(crate) fn key_of(&mut self, key: &[u8]) -> Result<u32, NotUtf8> {
+        self.keys.key_of(key)
+    }
+
+    /// Whether no key was met in this chunk so far.
+    #[inline]
+    pub(crate) fn has_no_keys(&self) -> bool {
+        self.keys.has_no_values()
+    }
+
+    #[inline]
+    pub(crate) fn push_by_key(&mut self, key: u32, kind: ValueType, value: &[u8]) {
+        self.keys.push_key(key);
+        self.values.push(value);
+        self.types.push([kind as u8]);
+    }
+
+    /// Ends the row that is being built.
+    #[inline]
+    pub(crate) fn end_row(&mut self) {
+        self.offsets.end_row(self.types.rows());
+    }
+
+    /// Appends `rows` rows with the same entries.
+    pub(crate) fn push_run(
+        &mut self,
+        entries: &[OwnedAttribute],
+        rows: usize,
+    ) -> Result<(), NotUtf8> {
+        if entries.is_empty() {
+            self.offsets.end_empty_rows(self.types.rows(), rows);
+            return Ok(());
+        }
+        for _ in 0..rows {
+            for entry in entries {
+                self.push(&entry.key, entry.kind, &entry.value)?;
+            }
+            self.end_row();
+        }
+        Ok(())
+    }
+
+    /// Writes both columns; `outer` are the offsets of the array around them, for events and links.
+    pub(crate) fn write_within(&self, outer: Option<&Offsets>, block: &mut BlockWriter<'_>) {
+        block.begin_column();
+        LowCardinality::write_prefix(block);
+        if let Some(outer) = outer {
+            block.bulk(outer.data());
+        }
+        block.bulk(self.offsets.data());
+        self.keys.write_body(block);
+        block.bulk(self.values.data());
+
+        block.begin_column();
+        if let Some(outer) = outer {
+            block.bulk(outer.data());
+        }
+        block.bulk(self.offsets.data());
+        block.bulk(self.types.data());
+    }
+}
+
+impl Column for Attributes {
+    fn write(&self, block: &mut BlockWriter<'_>) {
+        self.write_within(None, block);
+    }
+}

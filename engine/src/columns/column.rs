@@ -1,0 +1,59 @@
+//! What the parts of a column set can do: be marked, rolled back, cleared, and written into a block.
+
+use super::block::BlockWriter;
+
+/// Growing bytes of rows.
+///
+/// `mark` pushes as many numbers as `rollback` takes, in the same order; a set marks all its parts
+/// before a request and rolls all of them back when the request turns out to be bad.
+pub(crate) trait Buffer {
+    /// Pushes the numbers that describe the present length.
+    fn mark(&self, marks: &mut Vec<usize>);
+    /// Returns to the length that `mark` described.
+    fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>);
+    /// Forgets all rows, keeping memory for the next chunk.
+    fn clear(&mut self);
+    /// Bytes held by rows.
+    fn bytes(&self) -> usize;
+}
+
+/// One column, or several that share their offsets.
+pub(crate) trait Column: Buffer {
+    /// Writes name, type and data of each column it stands for, in the table's order.
+    fn write(&self, block: &mut BlockWriter<'_>);
+}
+
+/// Takes the next number that `mark` pushed.
+pub(super) fn next_mark(marks: &mut std::vec::Drain<'_, usize>) -> usize {
+    marks.next().unwrap_or(0)
+}
+
+/// Declares a struct of buffers that are marked, rolled back and cleared together.
+macro_rules! buffer_group {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $kind:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Default)]
+        pub(crate) struct $name {
+            $(pub(super) $field: $kind,)*
+        }
+
+        impl $crate::columns::Buffer for $name {
+            fn mark(&self, marks: &mut Vec<usize>) {
+                $(self.$field.mark(marks);)*
+            }
+
+            fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
+                $(self.$field.rollback(marks);)*
+            }
+
+            fn clear(&mut self) {
+                $(self.$field.clear();)*
+            }
+
+            fn bytes(&self) -> usize {
+                0 $(+ self.$field.bytes())*
+            }
+        }
+    };
+}
+pub(super) use buffer_group;

@@ -1,0 +1,240 @@
+//! A LowCardinality(String) column: a dictionary of the distinct values of one chunk and a key per row.
+//! Values are checked for UTF-8 once, when they enter the dictionary.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::block::BlockWriter;
+use super::column::{Buffer, Column, next_mark};
+use super::strings::push_varint;
+use super::{NotUtf8, clear_buffer};
+
+/// Bit of the key header that says "the dictionary follows in this block" (`HasAdditionalKeysBit`).
+const ADDITIONAL_KEYS: u64 = 0x200;
+const KEY_U8: u64 = 0;
+const KEY_U16: u64 = 1;
+const KEY_U32: u64 = 2;
+
+/// See the module. Keys are `u32` while a chunk grows and are narrowed when it is sealed.
+#[derive(Default)]
+pub(crate) struct LowCardinality {
+    /// Dictionary values back to back; value `i` is `values[ends[i - 1]..ends[i]]`.
+    values: Vec<u8>,
+    ends: Vec<u32>,
+    lookup: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    keys: Vec<u32>,
+    /// `follower[i]`: the value that came after value `i` last time. Attribute keys repeat in the same
+    /// order from span to span, so this guess is nearly always right and saves the hash.
+    follower: Vec<u32>,
+    last: u32,
+}
+
+impl LowCardinality {
+    /// Appends one row.
+    #[inline]
+    pub(crate) fn push(&mut self, value: &[u8]) -> Result<(), NotUtf8> {
+        let key = self.key_of(value)?;
+        self.keys.push(key);
+        Ok(())
+    }
+
+    /// Appends the same value `rows` times.
+    pub(crate) fn push_run(&mut self, value: &[u8], rows: usize) -> Result<(), NotUtf8> {
+        let key = self.key_of(value)?;
+        self.keys.resize(self.keys.len() + rows, key);
+        Ok(())
+    }
+
+    /// Appends a row by a key that `key_of` gave in this chunk.
+    #[inline]
+    pub(crate) fn push_key(&mut self, key: u32) {
+        self.keys.push(key);
+    }
+
+    /// The dictionary key of `value`, which is added if it is new.
+    #[inline]
+    pub(crate) fn key_of(&mut self, value: &[u8]) -> Result<u32, NotUtf8> {
+        let guess = self.follower.get(self.last as usize).copied().unwrap_or(0);
+        let key = if self.value(guess) == Some(value) {
+            guess
+        } else {
+            self.find_or_add(value)?
+        };
+        if let Some(slot) = self.follower.get_mut(self.last as usize) {
+            *slot = key;
+        }
+        self.last = key;
+        Ok(key)
+    }
+
+    #[inline]
+    pub(crate) fn rows(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether the dictionary is empty, as it is at the start of a chunk.
+    #[inline]
+    pub(crate) fn has_no_values(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    #[inline]
+    fn value(&self, key: u32) -> Option<&[u8]> {
+        value_at(&self.values, &self.ends, key)
+    }
+
+    fn find_or_add(&mut self, value: &[u8]) -> Result<u32, NotUtf8> {
+        let hash = self.hasher.hash_one(value);
+        let (values, ends) = (&self.values, &self.ends);
+        let found = self
+            .lookup
+            .find(hash, |&key| value_at(values, ends, key) == Some(value));
+        if let Some(&key) = found {
+            return Ok(key);
+        }
+        simdutf8::basic::from_utf8(value).map_err(|_| NotUtf8)?;
+        let key = self.ends.len() as u32;
+        self.values.extend_from_slice(value);
+        self.ends.push(self.values.len() as u32);
+        self.follower.push(key);
+        let (values, ends, hasher) = (&self.values, &self.ends, &self.hasher);
+        self.lookup.insert_unique(hash, key, |&key| {
+            hasher.hash_one(value_at(values, ends, key).unwrap_or_default())
+        });
+        Ok(key)
+    }
+
+    /// Forgets dictionary values from `keep` on, so that a refused request leaves none of its text.
+    fn truncate_dictionary(&mut self, keep: usize) {
+        if keep >= self.ends.len() {
+            return;
+        }
+        self.lookup.retain(|key| (*key as usize) < keep);
+        self.ends.truncate(keep);
+        self.values
+            .truncate(self.ends.last().map_or(0, |end| *end as usize));
+        self.follower.truncate(keep);
+        for guess in &mut self.follower {
+            *guess = (*guess).min(keep.saturating_sub(1) as u32);
+        }
+        self.last = 0;
+    }
+
+    /// The serialization version, which ClickHouse wants before any offsets above this leaf.
+    pub(crate) fn write_prefix(block: &mut BlockWriter<'_>) {
+        block.small(&1u64.to_le_bytes());
+    }
+
+    /// Dictionary and keys. A leaf without rows has no body at all.
+    pub(crate) fn write_body(&self, block: &mut BlockWriter<'_>) {
+        if self.keys.is_empty() {
+            return;
+        }
+        let width = match self.ends.len() {
+            0..=0x100 => KEY_U8,
+            0x101..=0x1_0000 => KEY_U16,
+            _ => KEY_U32,
+        };
+        block.small(&(ADDITIONAL_KEYS | width).to_le_bytes());
+        block.small(&(self.ends.len() as u64).to_le_bytes());
+        block.built(|out| {
+            for key in 0..self.ends.len() as u32 {
+                let value = self.value(key).unwrap_or_default();
+                push_varint(out, value.len() as u64);
+                out.extend_from_slice(value);
+            }
+        });
+        block.small(&(self.keys.len() as u64).to_le_bytes());
+        block.built(|out| match width {
+            KEY_U8 => out.extend(self.keys.iter().map(|key| *key as u8)),
+            KEY_U16 => out.extend(self.keys.iter().flat_map(|key| (*key as u16).to_le_bytes())),
+            _ => out.extend(self.keys.iter().flat_map(|key| key.to_le_bytes())),
+        });
+    }
+}
+
+#[inline]
+fn value_at<'a>(values: &'a [u8], ends: &[u32], key: u32) -> Option<&'a [u8]> {
+    let key = key as usize;
+    let end = *ends.get(key)? as usize;
+    let start = key.checked_sub(1).map_or(0, |before| ends[before] as usize);
+    values.get(start..end)
+}
+
+impl Buffer for LowCardinality {
+    fn mark(&self, marks: &mut Vec<usize>) {
+        marks.extend([self.keys.len(), self.ends.len()]);
+    }
+
+    fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
+        self.keys.truncate(next_mark(marks));
+        self.truncate_dictionary(next_mark(marks));
+    }
+
+    fn clear(&mut self) {
+        clear_buffer(&mut self.values);
+        self.ends.clear();
+        self.lookup.clear();
+        self.keys.clear();
+        self.follower.clear();
+        self.last = 0;
+    }
+
+    fn bytes(&self) -> usize {
+        self.values.len() + self.keys.len() * 4
+    }
+}
+
+impl Column for LowCardinality {
+    fn write(&self, block: &mut BlockWriter<'_>) {
+        block.begin_column();
+        Self::write_prefix(block);
+        self.write_body(block);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values_of(column: &LowCardinality) -> Vec<&[u8]> {
+        column
+            .keys
+            .iter()
+            .map(|key| column.value(*key).unwrap())
+            .collect()
+    }
+
+    /// Scenario: the same keys in the same order, then in another order, as attributes come.
+    /// Guarantee: the follower guess never changes which value a row holds.
+    #[test]
+    fn guesses_do_not_change_values() {
+        let mut column = LowCardinality::default();
+        let rows = ["a", "b", "c", "a", "b", "c", "c", "a", "", "b", "a", ""];
+        for row in rows {
+            column.push(row.as_bytes()).unwrap();
+        }
+        assert_eq!(values_of(&column), rows.map(str::as_bytes));
+        assert_eq!(column.ends.len(), 4);
+    }
+
+    /// Scenario: a request adds rows and new values and is then refused.
+    /// Guarantee: neither its rows nor its dictionary values remain, and later rows are right.
+    #[test]
+    fn rollback_forgets_values_of_a_refused_request() {
+        let mut column = LowCardinality::default();
+        column.push(b"kept").unwrap();
+        let mut marks = Vec::new();
+        column.mark(&mut marks);
+        column.push(b"refused").unwrap();
+        column.push(b"kept").unwrap();
+        assert_eq!(column.push(&[0xff]), Err(NotUtf8));
+        column.rollback(&mut marks.drain(..));
+        assert_eq!(column.values, b"kept");
+        column.push(b"later").unwrap();
+        column.push(b"refused").unwrap();
+        assert_eq!(values_of(&column), [&b"kept"[..], b"later", b"refused"]);
+    }
+}

@@ -1,0 +1,43 @@
+//! Takes values from the walk, keeps them in ClickHouse's Native column layout, and seals them into
+//! chunks. Nothing here knows protobuf or the network; a request that fails is rolled back whole.
+
+mod attributes;
+mod block;
+mod chunk;
+mod column;
+mod fixed;
+mod lowcard;
+mod nested;
+mod promoted;
+mod resources;
+mod set;
+mod strings;
+mod traces;
+
+pub(crate) use attributes::{Attributes, OwnedAttribute};
+pub(crate) use block::{BlockWriter, Compressor, empty_block};
+pub(crate) use chunk::{Chunk, ColumnSet, Sealed};
+pub(crate) use column::{Buffer, Column};
+pub(crate) use fixed::{Fixed, Offsets};
+pub(crate) use lowcard::LowCardinality;
+pub(crate) use resources::{ResourceId, ResourceRow, Resources};
+pub(crate) use set::Columns;
+pub(crate) use strings::{Strings, push_varint};
+pub(crate) use traces::{Event, Link, SpanRow, TraceColumns};
+
+/// A string that is no UTF-8 reached a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotUtf8;
+
+/// Capacity that a cleared buffer may always keep, in bytes.
+const KEEP_BYTES: usize = 1 << 20;
+
+/// Empties a buffer for the next chunk; one that an outlier blew up is given back, so that a single
+/// large request does not raise a shard's memory for ever.
+pub(crate) fn clear_buffer(buffer: &mut Vec<u8>) {
+    let used = buffer.len();
+    buffer.clear();
+    if buffer.capacity() > KEEP_BYTES && buffer.capacity() / 8 > used {
+        buffer.shrink_to(KEEP_BYTES.max(used * 2));
+    }
+}

@@ -1,0 +1,243 @@
+//! Rows of `otel_resources`, and the memory of which resources this shard has written lately, so that a
+//! resource costs its row once a day and a hash per request after that.
+
+use std::hash::BuildHasher;
+use std::rc::Rc;
+
+use cityhash_102_rs::city_hash_128;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use spanmill_schema::tables::{RESOURCES, ValueType};
+
+use super::block::Compressor;
+use super::chunk::column_set;
+use super::column::next_mark;
+use super::strings::push_varint;
+use super::{
+    Attributes, Buffer, ColumnSet, Fixed, LowCardinality, NotUtf8, OwnedAttribute, Sealed,
+};
+
+/// Identity of a resource: a hash of its canonical form, the same on every shard, host and day.
+pub(crate) type ResourceId = u64;
+
+const SECONDS_A_DAY: u32 = 86_400;
+/// Resources remembered by a shard, in number and in bytes of their encoded form. Past either the
+/// memory starts over, and resources that are seen again are written again (the table replaces).
+const REMEMBERED_MAX: usize = 50_000;
+const REMEMBERED_BYTES_MAX: usize = 16 << 20;
+
+column_set! {
+    /// Rows of `otel_resources` that wait to be sealed.
+    ResourceColumns of RESOURCES, rows by id {
+        id: Fixed<8>,
+        last_seen: Fixed<4>,
+        service: LowCardinality,
+        attributes: Attributes,
+        schema_url: LowCardinality,
+        dropped_attributes: Fixed<4>,
+    }
+}
+
+/// A resource as the walk read it.
+#[derive(Default)]
+pub(crate) struct ResourceRow {
+    pub(crate) attributes: Vec<OwnedAttribute>,
+    pub(crate) schema_url: Vec<u8>,
+    pub(crate) dropped_attributes: u32,
+}
+
+struct Remembered {
+    encoded: Box<[u8]>,
+    id: ResourceId,
+    service: Rc<[u8]>,
+    /// Counts additions, so that those of a refused request can be told and taken back.
+    added: usize,
+    /// Day (UTC, since 1970) on which the row was last written.
+    day: u32,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Resources {
+    pub(super) columns: ResourceColumns,
+    remembered: HashTable<Remembered>,
+    remembered_bytes: usize,
+    added: usize,
+    hasher: DefaultHashBuilder,
+}
+
+impl Resources {
+    /// Id and service name of a resource that was written today, by its encoded form.
+    pub(crate) fn known(&self, encoded: &[u8], now: u32) -> Option<(ResourceId, Rc<[u8]>)> {
+        let hash = self.hasher.hash_one(encoded);
+        let found = self
+            .remembered
+            .find(hash, |entry| *entry.encoded == *encoded)?;
+        (found.day == now / SECONDS_A_DAY).then(|| (found.id, Rc::clone(&found.service)))
+    }
+
+    /// Adds the row of a resource seen at `now` (Unix seconds) and remembers it.
+    pub(crate) fn add(
+        &mut self,
+        encoded: &[u8],
+        mut row: ResourceRow,
+        now: u32,
+    ) -> Result<(ResourceId, Rc<[u8]>), NotUtf8> {
+        row.attributes
+            .sort_by(|a, b| canonical_order(a).cmp(&canonical_order(b)));
+        let id = identity(&row);
+        let service = row
+            .attributes
+            .iter()
+            .find(|entry| entry.key == b"service.name" && entry.kind == ValueType::String)
+            .map_or(&[][..], |entry| &entry.value);
+        let service: Rc<[u8]> = service.into();
+
+        let columns = &mut self.columns;
+        columns.id.push(id.to_le_bytes());
+        columns.last_seen.push(now.to_le_bytes());
+        columns.service.push(&service)?;
+        columns.attributes.push_run(&row.attributes, 1)?;
+        columns.schema_url.push(&row.schema_url)?;
+        columns
+            .dropped_attributes
+            .push(row.dropped_attributes.to_le_bytes());
+        self.remember(encoded, id, Rc::clone(&service), now / SECONDS_A_DAY);
+        Ok((id, service))
+    }
+
+    fn remember(&mut self, encoded: &[u8], id: ResourceId, service: Rc<[u8]>, day: u32) {
+        if self.remembered.len() >= REMEMBERED_MAX || self.remembered_bytes >= REMEMBERED_BYTES_MAX
+        {
+            self.forget();
+        }
+        let hash = self.hasher.hash_one(encoded);
+        if let Ok(stale) = self
+            .remembered
+            .find_entry(hash, |entry| *entry.encoded == *encoded)
+        {
+            self.remembered_bytes -= encoded.len();
+            stale.remove();
+        }
+        self.remembered_bytes += encoded.len();
+        self.added += 1;
+        let hasher = &self.hasher;
+        self.remembered.insert_unique(
+            hash,
+            Remembered {
+                encoded: encoded.into(),
+                id,
+                service,
+                added: self.added,
+                day,
+            },
+            |entry| hasher.hash_one(&*entry.encoded),
+        );
+    }
+
+    /// Forgets which resources were written, because rows may not have arrived: they are written again.
+    pub(crate) fn forget(&mut self) {
+        self.remembered.clear();
+        self.remembered_bytes = 0;
+    }
+
+    /// Seals the rows that wait; see [`ColumnSet::seal`].
+    pub(super) fn seal(&mut self, compressor: &mut Compressor) -> Option<Sealed> {
+        self.columns.seal(compressor)
+    }
+
+    pub(super) fn mark(&self, marks: &mut Vec<usize>) {
+        marks.push(self.added);
+        self.columns.mark(marks);
+    }
+
+    pub(super) fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
+        let added = next_mark(marks);
+        if self.added > added {
+            self.remembered.retain(|entry| entry.added < added);
+            self.remembered_bytes = self
+                .remembered
+                .iter()
+                .map(|entry| entry.encoded.len())
+                .sum();
+            self.added = added;
+        }
+        self.columns.rollback(marks);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.columns.bytes()
+    }
+}
+
+fn canonical_order(entry: &OwnedAttribute) -> (&[u8], u8, &[u8]) {
+    (&entry.key, entry.kind as u8, &entry.value)
+}
+
+/// Hash of the sorted attributes, the schema URL and the dropped count, each with its length before it.
+fn identity(row: &ResourceRow) -> ResourceId {
+    let mut canonical = Vec::with_capacity(512);
+    for OwnedAttribute { key, kind, value } in &row.attributes {
+        push_varint(&mut canonical, key.len() as u64);
+        canonical.extend_from_slice(key);
+        canonical.push(*kind as u8);
+        push_varint(&mut canonical, value.len() as u64);
+        canonical.extend_from_slice(value);
+    }
+    push_varint(&mut canonical, row.schema_url.len() as u64);
+    canonical.extend_from_slice(&row.schema_url);
+    canonical.extend_from_slice(&row.dropped_attributes.to_le_bytes());
+    city_hash_128(&canonical) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(attributes: &[(&str, &str)]) -> ResourceRow {
+        ResourceRow {
+            attributes: attributes
+                .iter()
+                .map(|(key, value)| OwnedAttribute {
+                    key: key.as_bytes().into(),
+                    kind: ValueType::String,
+                    value: value.as_bytes().into(),
+                })
+                .collect(),
+            ..ResourceRow::default()
+        }
+    }
+
+    /// Scenario: one resource in two attribute orders, and another that only splits differently.
+    /// Guarantee: order does not change the id; key and value boundaries do.
+    #[test]
+    fn identity_ignores_order_and_keeps_boundaries() {
+        let mut resources = Resources::default();
+        let mut id = |attributes: &[(&str, &str)], encoded: &[u8]| {
+            resources.add(encoded, row(attributes), 0).unwrap().0
+        };
+        let first = id(&[("service.name", "cart"), ("host.name", "a")], b"1");
+        assert_eq!(
+            first,
+            id(&[("host.name", "a"), ("service.name", "cart")], b"2")
+        );
+        assert_ne!(
+            first,
+            id(&[("service.name", "car"), ("thost.name", "a")], b"3")
+        );
+    }
+
+    /// Scenario: a resource is seen twice on one day and again on the next.
+    /// Guarantee: it is known for the rest of its day only, and its service name comes with it.
+    #[test]
+    fn a_resource_is_written_once_a_day() {
+        let mut resources = Resources::default();
+        resources
+            .add(b"enc", row(&[("service.name", "cart")]), 10)
+            .unwrap();
+        assert_eq!(resources.known(b"enc", 86_399).unwrap().1.as_ref(), b"cart");
+        assert!(resources.known(b"enc", 86_400).is_none());
+        assert!(resources.known(b"other", 10).is_none());
+        resources.forget();
+        assert!(resources.known(b"enc", 10).is_none());
+    }
+}

@@ -1,0 +1,89 @@
+//! A column of strings in Native layout: each value's length as a varint, then its bytes.
+
+use super::block::BlockWriter;
+use super::clear_buffer;
+use super::column::{Buffer, Column, next_mark};
+
+#[derive(Default)]
+pub(crate) struct Strings {
+    bytes: Vec<u8>,
+    rows: usize,
+}
+
+impl Strings {
+    /// Appends one value. The caller vouches for UTF-8 where the column promises it.
+    #[inline]
+    pub(crate) fn push(&mut self, value: &[u8]) {
+        push_varint(&mut self.bytes, value.len() as u64);
+        self.bytes.extend_from_slice(value);
+        self.rows += 1;
+    }
+
+    #[inline]
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Buffer for Strings {
+    fn mark(&self, marks: &mut Vec<usize>) {
+        marks.extend([self.bytes.len(), self.rows]);
+    }
+
+    fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
+        self.bytes.truncate(next_mark(marks));
+        self.rows = next_mark(marks);
+    }
+
+    fn clear(&mut self) {
+        clear_buffer(&mut self.bytes);
+        self.rows = 0;
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl Column for Strings {
+    fn write(&self, block: &mut BlockWriter<'_>) {
+        block.begin_column();
+        block.bulk(&self.bytes);
+    }
+}
+
+/// Appends `value` as ClickHouse's (and protobuf's) base-128 varint.
+#[inline]
+pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: values whose lengths need one, two and three varint bytes.
+    /// Guarantee: each is laid out as length then bytes, and a rollback leaves the earlier ones alone.
+    #[test]
+    fn lays_out_length_and_bytes_and_rolls_back() {
+        let mut column = Strings::default();
+        column.push(b"ab");
+        let mut marks = Vec::new();
+        column.mark(&mut marks);
+        column.push(&[b'x'; 300]);
+        assert_eq!(&column.data()[..5], &[2, b'a', b'b', 0xac, 0x02]);
+        column.rollback(&mut marks.drain(..));
+        assert_eq!((column.data(), column.rows()), (&[2, b'a', b'b'][..], 1));
+        let mut long = Vec::new();
+        push_varint(&mut long, 16_384);
+        assert_eq!(long, [0x80, 0x80, 0x01]);
+    }
+}

@@ -1,0 +1,71 @@
+//! Walks the protobuf bytes of a request and appends its rows to the columns of a shard, in one pass and
+//! without building messages. A request that turns out to be bad leaves nothing behind.
+
+mod resource;
+mod traces;
+mod value;
+mod wire;
+
+use crate::columns::{Columns, NotUtf8};
+use wire::WireError;
+
+/// Why a request's body is refused for good. The text goes to the client.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DecodeError {
+    /// The bytes are no protobuf message of the expected type.
+    #[error("the body is not the protobuf message it should be: {0}")]
+    Wire(#[from] WireError),
+    /// A string field holds other bytes.
+    #[error("a string field is not valid UTF-8")]
+    NotUtf8,
+    /// An id has a length that OTLP does not allow.
+    #[error("{field} has {length} bytes, where OTLP wants {wanted}")]
+    IdLength {
+        field: &'static str,
+        length: usize,
+        wanted: &'static str,
+    },
+    /// An id that must name something is all zeros.
+    #[error("{field} is all zeros, which OTLP calls invalid")]
+    IdZero { field: &'static str },
+    /// Attribute values are nested without measure.
+    #[error("an attribute value is nested deeper than {VALUE_DEPTH_MAX} levels")]
+    TooDeep,
+}
+
+/// Levels of arrays and maps inside an attribute value. protobuf's own libraries stop at about 30 maps
+/// (100 message levels), so nothing that another OTLP receiver takes is refused here.
+pub(crate) const VALUE_DEPTH_MAX: usize = 32;
+
+impl From<NotUtf8> for DecodeError {
+    fn from(_: NotUtf8) -> Self {
+        DecodeError::NotUtf8
+    }
+}
+
+/// Appends the spans of an `ExportTraceServiceRequest` and returns how many there were.
+///
+/// `now` (Unix seconds) dates the resources. On an error the columns are as they were before.
+pub(crate) fn walk_traces(
+    body: &[u8],
+    columns: &mut Columns,
+    now: u32,
+) -> Result<usize, DecodeError> {
+    let before = columns.rows();
+    columns.begin_request();
+    match traces::walk(body, columns, now) {
+        Ok(()) => Ok(columns.rows() - before),
+        Err(error) => {
+            columns.roll_back_request();
+            Err(error)
+        }
+    }
+}
+
+#[inline]
+fn utf8(text: &[u8]) -> Result<&[u8], DecodeError> {
+    match simdutf8::basic::from_utf8(text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(DecodeError::NotUtf8),
+    }
+}

@@ -1,0 +1,306 @@
+//! Attributes: takes a `KeyValue` message and gives key, type byte and text. Text is what a person would
+//! write: decimal numbers, `true`, base64 for bytes, JSON for arrays and maps. Nothing is lost but the
+//! bits of a NaN.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use spanmill_schema::tables::ValueType;
+
+use super::wire::Reader;
+use super::{DecodeError, VALUE_DEPTH_MAX, utf8};
+use crate::columns::OwnedAttribute;
+
+/// A field that protobuf merges when it comes more than once: its encodings, one after the other, are
+/// the encoding of the merged message.
+#[derive(Default, Clone)]
+pub(super) struct Merged<'a>(Option<Cow<'a, [u8]>>);
+
+impl<'a> Merged<'a> {
+    #[inline]
+    pub(super) fn push(&mut self, part: &'a [u8]) {
+        match &mut self.0 {
+            None => self.0 = Some(Cow::Borrowed(part)),
+            Some(whole) => whole.to_mut().extend_from_slice(part),
+        }
+    }
+
+    /// The merged message; empty when the field never came.
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+/// `AnyValue` with the lengths checked and nothing converted yet.
+enum AnyValue<'a> {
+    Empty,
+    String(&'a [u8]),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Array(Merged<'a>),
+    Map(Merged<'a>),
+    Bytes(&'a [u8]),
+}
+
+/// Reads one `KeyValue` and hands key, type and text to `take`. `text` is room to write in.
+#[inline]
+pub(super) fn attribute<E>(
+    key_value: &[u8],
+    text: &mut Vec<u8>,
+    take: impl FnOnce(&[u8], ValueType, &[u8]) -> Result<(), E>,
+) -> Result<(), DecodeError>
+where
+    DecodeError: From<E>,
+{
+    let (key, value) = read_key_value(key_value)?;
+    let value = read_any_value(value.bytes())?;
+    if let AnyValue::String(string) = value {
+        return Ok(take(key, ValueType::String, utf8(string)?)?);
+    }
+    text.clear();
+    let kind = write_text(&value, text)?;
+    Ok(take(key, kind, text)?)
+}
+
+/// Reads one `KeyValue` into owned parts, for what is read once and used for many rows.
+pub(super) fn owned_attribute(
+    key_value: &[u8],
+    text: &mut Vec<u8>,
+    into: &mut Vec<OwnedAttribute>,
+) -> Result<(), DecodeError> {
+    attribute(key_value, text, |key, kind, value| {
+        into.push(OwnedAttribute {
+            key: utf8(key)?.to_vec(),
+            kind,
+            value: value.to_vec(),
+        });
+        Ok::<(), DecodeError>(())
+    })
+}
+
+#[inline]
+fn read_key_value(message: &[u8]) -> Result<(&[u8], Merged<'_>), DecodeError> {
+    let mut reader = Reader::new(message);
+    let mut key = &[][..];
+    let mut value = Merged::default();
+    while let Some((field, wire)) = reader.tag()? {
+        match field {
+            1 => key = reader.bytes(wire)?,
+            2 => value.push(reader.bytes(wire)?),
+            _ => reader.skip(field, wire)?,
+        }
+    }
+    Ok((key, value))
+}
+
+#[inline]
+fn read_any_value(message: &[u8]) -> Result<AnyValue<'_>, DecodeError> {
+    let mut reader = Reader::new(message);
+    let mut value = AnyValue::Empty;
+    // The last alternative on the wire holds; a message alternative that comes again is merged.
+    while let Some((field, wire)) = reader.tag()? {
+        match field {
+            1 => value = AnyValue::String(reader.bytes(wire)?),
+            2 => value = AnyValue::Bool(reader.varint(wire)? != 0),
+            3 => value = AnyValue::Int(reader.varint(wire)? as i64),
+            4 => value = AnyValue::Double(f64::from_bits(reader.fixed64(wire)?)),
+            5 => {
+                if !matches!(value, AnyValue::Array(_)) {
+                    value = AnyValue::Array(Merged::default());
+                }
+                if let AnyValue::Array(array) = &mut value {
+                    array.push(reader.bytes(wire)?);
+                }
+            }
+            6 => {
+                if !matches!(value, AnyValue::Map(_)) {
+                    value = AnyValue::Map(Merged::default());
+                }
+                if let AnyValue::Map(map) = &mut value {
+                    map.push(reader.bytes(wire)?);
+                }
+            }
+            7 => value = AnyValue::Bytes(reader.bytes(wire)?),
+            // An index into a string table that only profiles have: no value here.
+            8 => {
+                reader.varint(wire)?;
+                value = AnyValue::Empty;
+            }
+            _ => reader.skip(field, wire)?,
+        }
+    }
+    Ok(value)
+}
+
+fn write_text(value: &AnyValue<'_>, text: &mut Vec<u8>) -> Result<ValueType, DecodeError> {
+    Ok(match value {
+        AnyValue::Empty => ValueType::Empty,
+        AnyValue::String(string) => {
+            text.extend_from_slice(utf8(string)?);
+            ValueType::String
+        }
+        AnyValue::Bool(value) => {
+            text.extend_from_slice(if *value { b"true" } else { b"false" });
+            ValueType::Bool
+        }
+        AnyValue::Int(value) => {
+            text.extend_from_slice(itoa::Buffer::new().format(*value).as_bytes());
+            ValueType::Int
+        }
+        AnyValue::Double(value) => {
+            write_double(*value, text);
+            ValueType::Double
+        }
+        AnyValue::Bytes(bytes) => {
+            text.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+            ValueType::Bytes
+        }
+        AnyValue::Array(array) => {
+            write_json_array(array.bytes(), text, 1)?;
+            ValueType::Array
+        }
+        AnyValue::Map(map) => {
+            write_json_map(map.bytes(), text, 1)?;
+            ValueType::Map
+        }
+    })
+}
+
+/// The shortest decimal text that reads back equal, plain from 1e-6 up to 1e21 and with an exponent
+/// outside, which is how JavaScript and the Collector's ClickHouse exporter write it.
+fn write_double(value: f64, text: &mut Vec<u8>) {
+    let magnitude = value.abs();
+    if !value.is_finite() {
+        let name: &[u8] = match (value.is_nan(), value > 0.0) {
+            (true, _) => b"NaN",
+            (false, true) => b"+Inf",
+            (false, false) => b"-Inf",
+        };
+        text.extend_from_slice(name);
+    } else if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
+        let exponent = format!("{value:e}");
+        let exponent = if magnitude > 1.0 {
+            exponent.replace('e', "e+")
+        } else {
+            exponent
+        };
+        text.extend_from_slice(exponent.as_bytes());
+    } else if magnitude != 0.0 && !(1e-5..1e16).contains(&magnitude) {
+        // Writing into a Vec cannot fail.
+        let _ = write!(text, "{value}");
+    } else {
+        let mut buffer = ryu::Buffer::new();
+        let shortest = buffer.format_finite(value);
+        text.extend_from_slice(shortest.strip_suffix(".0").unwrap_or(shortest).as_bytes());
+    }
+}
+
+fn write_json(value: &AnyValue<'_>, json: &mut Vec<u8>, depth: usize) -> Result<(), DecodeError> {
+    match value {
+        AnyValue::Empty => json.extend_from_slice(b"null"),
+        AnyValue::String(string) => write_json_string(utf8(string)?, json),
+        AnyValue::Bool(_) | AnyValue::Int(_) => {
+            write_text(value, json)?;
+        }
+        // With its ".0", so that 1.0 does not read back as an integer.
+        AnyValue::Double(value) if value.is_finite() => {
+            json.extend_from_slice(ryu::Buffer::new().format_finite(*value).as_bytes());
+        }
+        AnyValue::Double(_) | AnyValue::Bytes(_) => {
+            json.push(b'"');
+            write_text(value, json)?;
+            json.push(b'"');
+        }
+        AnyValue::Array(array) => write_json_array(array.bytes(), json, depth + 1)?,
+        AnyValue::Map(map) => write_json_map(map.bytes(), json, depth + 1)?,
+    }
+    Ok(())
+}
+
+fn write_json_array(message: &[u8], json: &mut Vec<u8>, depth: usize) -> Result<(), DecodeError> {
+    if depth > VALUE_DEPTH_MAX {
+        return Err(DecodeError::TooDeep);
+    }
+    json.push(b'[');
+    let mut reader = Reader::new(message);
+    let mut separator: &[u8] = b"";
+    while let Some((field, wire)) = reader.tag()? {
+        if field != 1 {
+            reader.skip(field, wire)?;
+            continue;
+        }
+        json.extend_from_slice(separator);
+        separator = b",";
+        write_json(&read_any_value(reader.bytes(wire)?)?, json, depth)?;
+    }
+    json.push(b']');
+    Ok(())
+}
+
+fn write_json_map(message: &[u8], json: &mut Vec<u8>, depth: usize) -> Result<(), DecodeError> {
+    if depth > VALUE_DEPTH_MAX {
+        return Err(DecodeError::TooDeep);
+    }
+    json.push(b'{');
+    let mut reader = Reader::new(message);
+    let mut separator: &[u8] = b"";
+    while let Some((field, wire)) = reader.tag()? {
+        if field != 1 {
+            reader.skip(field, wire)?;
+            continue;
+        }
+        let (key, value) = read_key_value(reader.bytes(wire)?)?;
+        json.extend_from_slice(separator);
+        separator = b",";
+        write_json_string(utf8(key)?, json);
+        json.push(b':');
+        write_json(&read_any_value(value.bytes())?, json, depth)?;
+    }
+    json.push(b'}');
+    Ok(())
+}
+
+fn write_json_string(utf8: &[u8], json: &mut Vec<u8>) {
+    // `utf8` was checked and a Vec takes every write, so neither step can fail.
+    if let Ok(text) = std::str::from_utf8(utf8) {
+        let _ = serde_json::to_writer(json, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: doubles around every change of notation.
+    /// Guarantee: the text reads back to the same double and has the promised form.
+    #[test]
+    fn doubles_read_back_equal() {
+        let cases = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (-2.5, "-2.5"),
+            (1e-6, "0.000001"),
+            (9.9e-7, "9.9e-7"),
+            (1e16, "10000000000000000"),
+            (1.5e20, "150000000000000000000"),
+            (1e21, "1e+21"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (5e-324, "5e-324"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ];
+        for (value, expected) in cases {
+            let mut text = Vec::new();
+            write_double(value, &mut text);
+            let text = String::from_utf8(text).unwrap();
+            assert_eq!(text, expected);
+            assert_eq!(text.parse::<f64>().unwrap().to_bits(), value.to_bits());
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Starts the shards and the admin port on their threads, and stops them in order.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+use crate::admin;
+use crate::config::Config;
+use crate::listen::{BindError, Stop, bind};
+use crate::metrics::{Metrics, ShardMetrics};
+use crate::reactor::{Chosen, Epoll, Reactor, Uring, choose, usable_cores};
+use crate::run::{Sockets, run_shard};
+use crate::shard::Shard;
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// io_uring was asked for by name.
+    #[error("the reactor \"uring\" cannot run here: {0}; use \"auto\" or \"epoll\"")]
+    Reactor(String),
+    /// A thread or its runtime.
+    #[error("shard {shard} cannot start: {source}")]
+    Shard {
+        /// Counted from 0.
+        shard: usize,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The admin port's thread.
+    #[error("the admin port cannot start: {0}")]
+    Admin(io::Error),
+}
+
+/// A running engine. Dropping it stops it without waiting; `shutdown` is the right end.
+pub struct Engine {
+    grpc: SocketAddr,
+    http: SocketAddr,
+    admin: SocketAddr,
+    reactor: String,
+    stop: watch::Sender<bool>,
+    shards: Vec<JoinHandle<io::Result<bool>>>,
+    admin_thread: JoinHandle<io::Result<()>>,
+    stop_admin: watch::Sender<bool>,
+}
+
+/// How a shutdown went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Shards in all.
+    pub shards: usize,
+    /// Shards that answered every request before the time was up.
+    pub drained: usize,
+}
+
+impl fmt::Display for DrainReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.drained == self.shards {
+            return write!(formatter, "every request was answered");
+        }
+        write!(
+            formatter,
+            "{} of {} shards ran out of time; requests without an answer were not acknowledged",
+            self.shards - self.drained,
+            self.shards
+        )
+    }
+}
+
+impl Engine {
+    /// Binds every address, starts every thread, and returns when all of them listen. ClickHouse need
+    /// not be there yet: until it is, requests are told to retry.
+    ///
+    /// # Errors
+    /// When an address is taken, a thread cannot start, or the reactor that was asked for is forbidden.
+    pub fn start(config: Config) -> Result<Engine, StartError> {
+        let chosen = choose(config.reactor, config.shards).map_err(StartError::Reactor)?;
+        let grpc = bind(config.otlp_grpc, "OTLP/gRPC", config.shards)?;
+        let http = bind(config.otlp_http, "OTLP/HTTP", config.shards)?;
+        let admin = bind(config.admin, "the admin port", 1)?;
+        let addresses = [&grpc, &http, &admin].map(|sockets| sockets[0].local_addr());
+        let [grpc_at, http_at, admin_at] =
+            addresses.map(|address| address.map_err(StartError::Admin));
+
+        let (metrics, parts) = Metrics::new(config.shards);
+        let (stop, stopping) = watch::channel(false);
+        let (stop_admin, admin_stopping) = watch::channel(false);
+        let admin_thread = start_admin(admin, metrics, &config, admin_stopping)?;
+        let sockets = grpc.into_iter().zip(http);
+        let sockets = sockets.map(|(grpc, http)| Sockets { grpc, http });
+        let shards = start_shards(&config, &chosen, parts, sockets, &stopping)?;
+        tracing::info!(shards = config.shards, reactor = %chosen, "the engine listens");
+        Ok(Engine {
+            grpc: grpc_at?,
+            http: http_at?,
+            admin: admin_at?,
+            reactor: chosen.to_string(),
+            stop,
+            shards,
+            admin_thread,
+            stop_admin,
+        })
+    }
+
+    /// Where OTLP/gRPC is received.
+    #[must_use]
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Where OTLP/HTTP is received.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where health and metrics are answered.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// What the shards run on, with the reason.
+    #[must_use]
+    pub fn reactor(&self) -> &str {
+        &self.reactor
+    }
+
+    /// Stops taking requests, answers those in flight, and ends every thread. Blocks for as long as that
+    /// takes, at most `drain_timeout`.
+    pub fn shutdown(self) -> DrainReport {
+        self.stop.send_replace(true);
+        let shards = self.shards.len();
+        let ended = self.shards.into_iter().map(JoinHandle::join);
+        let drained = ended.filter(|ended| matches!(ended, Ok(Ok(true)))).count();
+        self.stop_admin.send_replace(true);
+        if !matches!(self.admin_thread.join(), Ok(Ok(()))) {
+            tracing::warn!("the admin port did not end as it should");
+        }
+        DrainReport { shards, drained }
+    }
+}
+
+fn start_admin(
+    mut sockets: Vec<TcpListener>,
+    metrics: Metrics,
+    config: &Config,
+    stop: Stop,
+) -> Result<JoinHandle<io::Result<()>>, StartError> {
+    let socket = sockets.remove(0);
+    let clickhouse = config.clickhouse.http.clone();
+    let metrics = Arc::new(metrics);
+    std::thread::Builder::new()
+        .name("admin".into())
+        .spawn(move || Epoll::run(None, || admin::serve(socket, metrics, clickhouse, stop))?)
+        .map_err(StartError::Admin)
+}
+
+fn start_shards(
+    config: &Config,
+    chosen: &Chosen,
+    parts: Vec<ShardMetrics>,
+    sockets: impl Iterator<Item = Sockets>,
+    stop: &Stop,
+) -> Result<Vec<JoinHandle<io::Result<bool>>>, StartError> {
+    // Tokens of one run must never meet those of another: a server drops rows under a token it knows.
+    let run_id = uuid::Uuid::new_v4().simple().to_string();
+    let cores = usable_cores();
+    let (started, starts) = mpsc::channel();
+    let mut shards = Vec::with_capacity(config.shards);
+    for (index, (metrics, sockets)) in parts.into_iter().zip(sockets).enumerate() {
+        // More shards than cores share them as the scheduler sees fit.
+        let core = (config.shards <= cores.len()).then(|| cores[index]);
+        let (config, run_id, stop) = (config.clone(), run_id.clone(), stop.clone());
+        let (chosen, started) = (chosen.clone(), started.clone());
+        let listening = move |result| {
+            // The receiver waits for every shard.
+            let _ = started.send((index, result));
+        };
+        let main = move || {
+            let shard = Shard::new(index, config, metrics);
+            match chosen {
+                Chosen::Uring { .. } => Uring::run(core, || {
+                    run_shard::<Uring>(shard, sockets, run_id, stop, listening)
+                }),
+                Chosen::Epoll { .. } => Epoll::run(core, || {
+                    run_shard::<Epoll>(shard, sockets, run_id, stop, listening)
+                }),
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("shard-{index}"));
+        let thread = thread.spawn(main);
+        shards.push(thread.map_err(|source| StartError::Shard {
+            shard: index,
+            source,
+        })?);
+    }
+    drop(started);
+    for _ in 0..config.shards {
+        match starts.recv() {
+            Ok((_, Ok(()))) => {}
+            Ok((shard, Err(source))) => return Err(StartError::Shard { shard, source }),
+            // A thread ended before it said anything: its runtime could not start.
+            Err(_) => return Err(first_failure(shards)),
+        }
+    }
+    Ok(shards)
+}
+
+fn first_failure(shards: Vec<JoinHandle<io::Result<bool>>>) -> StartError {
+    let mut failure = (0, io::Error::other("it ended at once"));
+    for (shard, thread) in shards
+        .into_iter()
+        .enumerate()
+        .filter(|(_, thread)| thread.is_finished())
+    {
+        if let Ok(Err(source)) = thread.join() {
+            failure = (shard, source);
+        }
+    }
+    let (shard, source) = failure;
+    StartError::Shard { shard, source }
+}

@@ -1,0 +1,40 @@
+//! Why an insert did not succeed.
+
+use std::io;
+use std::time::Duration;
+
+/// See the module. None of these says whether the rows are stored: the same batch under the same token
+/// is sent again to find out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InsertError {
+    /// The connection failed.
+    #[error("the connection to ClickHouse failed: {0}")]
+    Io(#[from] io::Error),
+    /// ClickHouse answered with an exception.
+    #[error("ClickHouse refused: {0}")]
+    Server(#[from] ServerException),
+    /// What came back is not the native protocol as it is spoken here.
+    #[error("ClickHouse's answer is not understood: {0}")]
+    Protocol(String),
+    /// The server cannot do what is needed.
+    #[error("ClickHouse speaks native protocol revision {revision}; upgrade it to 23.3 or newer")]
+    TooOld {
+        /// What it speaks.
+        revision: u64,
+    },
+    /// No answer in time.
+    #[error("ClickHouse did not answer within {0:?}")]
+    Timeout(Duration),
+    /// The configured name resolves to nothing.
+    #[error("{0} has no address")]
+    NoAddress(String),
+}
+
+/// ClickHouse's own error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} (code {code}, {name})")]
+pub(crate) struct ServerException {
+    pub(crate) code: i32,
+    pub(crate) name: String,
+    pub(crate) message: String,
+}

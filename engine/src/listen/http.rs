@@ -1,0 +1,159 @@
+//! OTLP/HTTP: HTTP/1.1 connections, POST of protobuf bodies, and answers as `google.rpc.Status`.
+//! Source: the OTLP specification, "OTLP/HTTP".
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use prost::Message as _;
+
+use super::request::{Body, Encoding};
+use super::{Stop, stopped};
+use crate::limits::{BODY_TIMEOUT, HTTP1_HEAD_BYTES_MAX};
+use crate::reactor::{Reactor, within};
+use crate::refusal::{Kind, Refusal};
+use crate::shard::Shard;
+
+const TRACES: &str = "/v1/traces";
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+/// A whole answer.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// Serves one OTLP/HTTP connection until its peer or the engine ends it.
+pub(super) async fn serve<R: Reactor>(stream: R::Stream, shard: Rc<Shard>, stop: Stop) {
+    answer_http::<R, _>(stream, stop, |request| {
+        let shard = Rc::clone(&shard);
+        async move { call::<R>(request, &shard).await }
+    })
+    .await;
+}
+
+/// Serves one HTTP/1.1 connection with `answer`, within the bounds that all of them have.
+pub(crate) async fn answer_http<R: Reactor, F: Future<Output = Answer>>(
+    stream: R::Stream,
+    mut stop: Stop,
+    answer: impl Fn(Request<Incoming>) -> F,
+) {
+    let service = service_fn(|request| {
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .max_header_size(HTTP1_HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP/1 connection failed");
+    }
+}
+
+async fn call<R: Reactor>(request: Request<Incoming>, shard: &Rc<Shard>) -> Answer {
+    shard.metrics.http.requests.inc();
+    let json = content_type(request.headers()) == JSON;
+    match export::<R>(request, shard).await {
+        Ok(()) => success(),
+        Err(refusal) => {
+            shard.metrics.refused(refusal.kind);
+            refused(&refusal, json)
+        }
+    }
+}
+
+/// The content type without its parameters.
+fn content_type(headers: &HeaderMap) -> &str {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim()
+}
+
+async fn export<R: Reactor>(request: Request<Incoming>, shard: &Rc<Shard>) -> Result<(), Refusal> {
+    let path = request.uri().path();
+    if path != TRACES {
+        return Err(Refusal::new(
+            Kind::NotFound,
+            format!("{path} is not a path of this server"),
+        ));
+    }
+    if request.method() != Method::POST {
+        return Err(Refusal::new(Kind::Method, "send telemetry with POST"));
+    }
+    let kind = content_type(request.headers());
+    if !kind.eq_ignore_ascii_case(PROTOBUF) {
+        return Err(Refusal::new(
+            Kind::ContentType,
+            format!("content type {kind:?} is not taken; send {PROTOBUF}"),
+        ));
+    }
+    let encoding = Encoding::parse(request.headers().get(header::CONTENT_ENCODING))?;
+    let mut body = Body::begin(shard)?;
+    let mut incoming = request.into_body();
+    body.announce(incoming.size_hint().lower() as usize)?;
+    let gathered = async {
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| {
+                Refusal::new(Kind::Invalid, format!("the request was cut short: {error}"))
+            })?;
+            if let Some(data) = frame.data_ref() {
+                shard.metrics.http.received_bytes.inc_by(data.len() as u64);
+                body.push(data)?;
+            }
+        }
+        Ok(())
+    };
+    within::<R, _>(BODY_TIMEOUT, gathered)
+        .await
+        .unwrap_or_else(|| {
+            Err(Refusal::new(
+                Kind::TooSlow,
+                "the body took too long to arrive",
+            ))
+        })?;
+    body.store_traces(0, encoding).await
+}
+
+/// Full success is an empty `ExportTraceServiceResponse`.
+fn success() -> Answer {
+    let mut answer = Response::new(Full::default());
+    let kind = HeaderValue::from_static(PROTOBUF);
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
+}
+
+fn refused(refusal: &Refusal, json: bool) -> Answer {
+    let status = refusal.status();
+    let (kind, body) = if json {
+        let text = serde_json::json!({ "code": status.code, "message": status.message });
+        (JSON, text.to_string().into_bytes())
+    } else {
+        (PROTOBUF, status.encode_to_vec())
+    };
+    let mut answer = Response::new(Full::from(body));
+    *answer.status_mut() =
+        StatusCode::from_u16(refusal.kind.http()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Some(delay) = refusal.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs()));
+    }
+    if refusal.kind == Kind::Method {
+        headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    answer
+}

@@ -1,0 +1,119 @@
+//! One Export request, whichever transport brought it: its body is gathered within bounds, decompressed,
+//! walked into the shard's columns, and answered when its rows are stored.
+
+use std::rc::Rc;
+
+use super::gunzip::GunzipError;
+use crate::refusal::{Kind, Refusal};
+use crate::shard::{Reservation, Shard};
+
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Identity,
+    Gzip,
+}
+
+/// What requests may be encoded with, for the answer's own header.
+pub(super) const ENCODINGS: &str = "identity,gzip";
+
+impl Encoding {
+    /// From `grpc-encoding` or `content-encoding`.
+    pub(super) fn parse(header: Option<&http::HeaderValue>) -> Result<Self, Refusal> {
+        let Some(header) = header else {
+            return Ok(Encoding::Identity);
+        };
+        if header.as_bytes().eq_ignore_ascii_case(b"identity") {
+            Ok(Encoding::Identity)
+        } else if header.as_bytes().eq_ignore_ascii_case(b"gzip") {
+            Ok(Encoding::Gzip)
+        } else {
+            Err(Refusal::new(
+                Kind::Encoding,
+                format!("unknown encoding {header:?}; use one of {ENCODINGS}"),
+            ))
+        }
+    }
+}
+
+/// A body while it arrives.
+pub(super) struct Body {
+    shard: Rc<Shard>,
+    bytes: Vec<u8>,
+    reservation: Reservation,
+}
+
+impl Body {
+    /// Begins a body, if the shard takes requests at all.
+    pub(super) fn begin(shard: &Rc<Shard>) -> Result<Self, Refusal> {
+        shard.admit()?;
+        Ok(Body {
+            shard: Rc::clone(shard),
+            bytes: shard.buffer(),
+            reservation: Reservation::new(shard),
+        })
+    }
+
+    /// Refuses a body that says it is larger than allowed, before it is sent.
+    pub(super) fn announce(&mut self, length: usize) -> Result<(), Refusal> {
+        let limit = self.shard.config.request_bytes_max;
+        if length > limit {
+            return Err(Refusal::too_large(limit, "on the wire"));
+        }
+        Ok(())
+    }
+
+    /// Appends what arrived.
+    pub(super) fn push(&mut self, part: &[u8]) -> Result<(), Refusal> {
+        self.announce(self.bytes.len() + part.len())?;
+        self.reservation.grow(part.len())?;
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Decompresses and walks `self.bytes()[from..]`, and waits until its rows are stored.
+    pub(super) async fn store_traces(
+        mut self,
+        from: usize,
+        encoding: Encoding,
+    ) -> Result<(), Refusal> {
+        let waiting = match encoding {
+            Encoding::Identity => self.shard.accept_traces(&self.bytes[from..])?,
+            Encoding::Gzip => {
+                let mut plain = self.shard.buffer();
+                let walked = self
+                    .inflate(from, &mut plain)
+                    .and_then(|()| self.shard.accept_traces(&plain));
+                self.shard.keep_buffer(plain);
+                walked?
+            }
+        };
+        // The bytes are in the columns now; what stays reserved until the answer stands for those.
+        self.shard.keep_buffer(std::mem::take(&mut self.bytes));
+        match waiting {
+            Some(waiting) => waiting.answer().await,
+            None => Ok(()),
+        }
+    }
+
+    fn inflate(&mut self, from: usize, plain: &mut Vec<u8>) -> Result<(), Refusal> {
+        let limit = self.shard.config.request_bytes_max;
+        let inflated = self
+            .shard
+            .gunzip()
+            .decompress(&self.bytes[from..], plain, limit);
+        match inflated {
+            Ok(()) => self.reservation.grow(plain.len()),
+            Err(GunzipError::Broken) => Err(Refusal::new(
+                Kind::Invalid,
+                "the body is not valid gzip: damaged or cut short",
+            )),
+            Err(GunzipError::TooLarge) => Err(Refusal::too_large(limit, "decompressed")),
+            Err(GunzipError::NoMemory) => Err(Refusal::unavailable("out of memory")),
+        }
+    }
+}

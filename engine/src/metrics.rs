@@ -1,0 +1,215 @@
+//! Counters of each shard, published for `/metrics`. A shard only ever touches its own; the admin port
+//! reads all of them.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use crate::refusal::Kind;
+
+/// Upper bounds of insert durations, in seconds.
+const INSERT_SECONDS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// Upper bounds of rows in a batch.
+const BATCH_ROWS: [f64; 9] = [
+    10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 25_000.0, 50_000.0, 100_000.0, 200_000.0,
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfShard {
+    shard: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRefusal {
+    shard: u32,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTransport {
+    shard: u32,
+    transport: &'static str,
+}
+
+/// Every shard's metrics, as `/metrics` shows them.
+pub(crate) struct Metrics(Registry);
+
+/// One shard's metrics. Cloning is cheap and gives the same counters.
+#[derive(Clone)]
+pub(crate) struct ShardMetrics {
+    pub(crate) grpc: TransportMetrics,
+    pub(crate) http: TransportMetrics,
+    refused: [Counter; Kind::ALL.len()],
+    pub(crate) decoded_spans: Counter,
+    pub(crate) decoded_bytes: Counter,
+    pub(crate) inserted_spans: Counter,
+    pub(crate) inserted_bytes: Counter,
+    pub(crate) insert_failures: Counter,
+    pub(crate) abandoned_spans: Counter,
+    pub(crate) pending_bytes: Gauge,
+    pub(crate) available: Gauge,
+    pub(crate) insert_seconds: Histogram,
+    pub(crate) batch_rows: Histogram,
+}
+
+/// What a shard counts per transport.
+#[derive(Clone)]
+pub(crate) struct TransportMetrics {
+    pub(crate) requests: Counter,
+    pub(crate) received_bytes: Counter,
+    pub(crate) connections: Gauge,
+}
+
+impl Metrics {
+    /// The metrics of `shards` shards, and the part that each shard takes.
+    pub(crate) fn new(shards: usize) -> (Self, Vec<ShardMetrics>) {
+        let mut registry = Registry::with_prefix("spanmill");
+        let families = Families::register(&mut registry);
+        let parts = (0..shards).map(|shard| families.part(shard)).collect();
+        (Metrics(registry), parts)
+    }
+
+    /// The Prometheus text format.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.0);
+        text
+    }
+}
+
+/// The metrics that shards take their parts of.
+struct Families {
+    requests: Family<OfTransport, Counter>,
+    received_bytes: Family<OfTransport, Counter>,
+    connections: Family<OfTransport, Gauge>,
+    refused: Family<OfRefusal, Counter>,
+    decoded_spans: Family<OfShard, Counter>,
+    decoded_bytes: Family<OfShard, Counter>,
+    inserted_spans: Family<OfShard, Counter>,
+    inserted_bytes: Family<OfShard, Counter>,
+    insert_failures: Family<OfShard, Counter>,
+    abandoned_spans: Family<OfShard, Counter>,
+    pending_bytes: Family<OfShard, Gauge>,
+    available: Family<OfShard, Gauge>,
+    insert_seconds: Family<OfShard, Histogram, fn() -> Histogram>,
+    batch_rows: Family<OfShard, Histogram, fn() -> Histogram>,
+}
+
+/// Registers a family of metrics and gives it back.
+fn add<F: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, family: F) -> F {
+    registry.register(name, help, family.clone());
+    family
+}
+
+impl Families {
+    fn register(registry: &mut Registry) -> Self {
+        let insert_seconds: fn() -> Histogram = || Histogram::new(INSERT_SECONDS);
+        let batch_rows: fn() -> Histogram = || Histogram::new(BATCH_ROWS);
+        let insert_seconds = Family::new_with_constructor(insert_seconds);
+        let batch_rows = Family::new_with_constructor(batch_rows);
+        let help = "Time from sending a batch to ClickHouse's confirmation";
+        registry.register_with_unit(
+            "insert_duration",
+            help,
+            Unit::Seconds,
+            insert_seconds.clone(),
+        );
+        let mut of_shard = |name: &str, help: &str| add(registry, name, help, Family::default());
+        Families {
+            insert_seconds,
+            decoded_spans: of_shard("decoded_spans", "Spans walked into columns"),
+            decoded_bytes: of_shard("decoded_bytes", "Bytes of bodies walked, decompressed"),
+            inserted_spans: of_shard("inserted_spans", "Spans whose insert was confirmed"),
+            inserted_bytes: of_shard("inserted_bytes", "Compressed bytes of confirmed inserts"),
+            insert_failures: of_shard("insert_failures", "Tries of an insert that failed"),
+            abandoned_spans: of_shard("abandoned_spans", "Spans whose requests were told to retry"),
+            pending_bytes: add(
+                registry,
+                "pending_bytes",
+                "Bytes of requests between first byte and ack",
+                Family::default(),
+            ),
+            available: add(
+                registry,
+                "clickhouse_available",
+                "1 while inserts work, 0 while requests are refused",
+                Family::default(),
+            ),
+            requests: add(
+                registry,
+                "requests",
+                "Export requests received",
+                Family::default(),
+            ),
+            received_bytes: add(
+                registry,
+                "received_bytes",
+                "Bytes of bodies received, as on the wire",
+                Family::default(),
+            ),
+            connections: add(
+                registry,
+                "connections",
+                "Connections open",
+                Family::default(),
+            ),
+            refused: add(
+                registry,
+                "refused",
+                "Requests refused, by reason",
+                Family::default(),
+            ),
+            batch_rows: add(
+                registry,
+                "batch_rows",
+                "Rows of confirmed batches",
+                batch_rows,
+            ),
+        }
+    }
+
+    fn part(&self, shard: usize) -> ShardMetrics {
+        let shard = shard as u32;
+        let labels = &OfShard { shard };
+        let transport = |transport| {
+            let labels = OfTransport { shard, transport };
+            TransportMetrics {
+                requests: self.requests.get_or_create_owned(&labels),
+                received_bytes: self.received_bytes.get_or_create_owned(&labels),
+                connections: self.connections.get_or_create_owned(&labels),
+            }
+        };
+        ShardMetrics {
+            grpc: transport("grpc"),
+            http: transport("http"),
+            refused: Kind::ALL.map(|kind| {
+                let reason = kind.label();
+                self.refused
+                    .get_or_create_owned(&OfRefusal { shard, reason })
+            }),
+            decoded_spans: self.decoded_spans.get_or_create_owned(labels),
+            decoded_bytes: self.decoded_bytes.get_or_create_owned(labels),
+            inserted_spans: self.inserted_spans.get_or_create_owned(labels),
+            inserted_bytes: self.inserted_bytes.get_or_create_owned(labels),
+            insert_failures: self.insert_failures.get_or_create_owned(labels),
+            abandoned_spans: self.abandoned_spans.get_or_create_owned(labels),
+            pending_bytes: self.pending_bytes.get_or_create_owned(labels),
+            available: self.available.get_or_create_owned(labels),
+            insert_seconds: self.insert_seconds.get_or_create_owned(labels),
+            batch_rows: self.batch_rows.get_or_create_owned(labels),
+        }
+    }
+}
+
+impl ShardMetrics {
+    /// Counts a refused request.
+    pub(crate) fn refused(&self, kind: Kind) {
+        self.refused[kind as usize].inc();
+    }
+}

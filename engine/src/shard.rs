@@ -1,0 +1,267 @@
+//! What one core owns: the open columns, the chunks that wait to be inserted, the requests that wait for
+//! their ack, and the bounds on all of it. Requests come in through `accept_traces`; the writer takes
+//! batches out. Nothing here is shared between threads.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+
+use crate::ack::{Acks, Waiting};
+use crate::columns::{Chunk, Columns};
+use crate::config::Config;
+use crate::decode::walk_traces;
+use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS};
+use crate::listen::Gunzip;
+use crate::metrics::ShardMetrics;
+use crate::reactor::{Reactor, within};
+use crate::refusal::Refusal;
+
+/// See the module.
+pub(crate) struct Shard {
+    pub(crate) index: usize,
+    pub(crate) config: Config,
+    pub(crate) metrics: ShardMetrics,
+    rows: RefCell<Rows>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    gunzip: RefCell<Gunzip>,
+    pending_bytes: Cell<usize>,
+    pending_bytes_max: usize,
+    unavailable: RefCell<Option<String>>,
+    draining: Cell<bool>,
+    closed: Cell<bool>,
+    writer: Notify,
+}
+
+/// Rows between "walked" and "inserted".
+#[derive(Default)]
+struct Rows {
+    open: Columns,
+    open_acks: Acks,
+    sealed: VecDeque<(Chunk, Acks)>,
+    sealed_rows: usize,
+    /// When the oldest row came.
+    since: Option<Instant>,
+}
+
+/// Consecutive chunks that are inserted together.
+pub(crate) struct Batch {
+    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) acks: Acks,
+    pub(crate) rows: usize,
+}
+
+impl Shard {
+    pub(crate) fn new(index: usize, config: Config, metrics: ShardMetrics) -> Self {
+        Shard {
+            index,
+            pending_bytes_max: config.pending_bytes_max / config.shards,
+            config,
+            metrics,
+            rows: RefCell::default(),
+            buffers: RefCell::default(),
+            gunzip: RefCell::default(),
+            pending_bytes: Cell::new(0),
+            unavailable: RefCell::new(Some("ClickHouse has not been reached yet".into())),
+            draining: Cell::new(false),
+            closed: Cell::new(false),
+            writer: Notify::new(),
+        }
+    }
+
+    /// Whether a new request can be taken at all: asked before its body is read.
+    pub(crate) fn admit(&self) -> Result<(), Refusal> {
+        if let Some(reason) = &*self.unavailable.borrow() {
+            return Err(Refusal::unavailable(reason.clone()));
+        }
+        Ok(())
+    }
+
+    /// Walks a request's protobuf body into the open columns. The answer comes when its rows are
+    /// inserted; an empty request is answered at once.
+    pub(crate) fn accept_traces(&self, body: &[u8]) -> Result<Option<Waiting>, Refusal> {
+        self.admit()?;
+        let mut rows = self.rows.borrow_mut();
+        let count = walk_traces(body, &mut rows.open, unix_seconds())?;
+        if count == 0 {
+            return Ok(None);
+        }
+        self.metrics.decoded_spans.inc_by(count as u64);
+        self.metrics.decoded_bytes.inc_by(body.len() as u64);
+        let waiting = rows.open_acks.add();
+        let first = rows.since.is_none();
+        rows.since.get_or_insert_with(Instant::now);
+        if rows.open.rows() >= CHUNK_ROWS || rows.open.bytes() >= CHUNK_BYTES {
+            rows.seal();
+        }
+        if first || rows.count() >= self.config.batch_rows {
+            self.writer.notify_one();
+        }
+        Ok(Some(waiting))
+    }
+
+    /// Waits until a batch is due (by rows, by age, or because the shard drains) and takes it; `None`
+    /// when the shard is closed and nothing is left.
+    pub(crate) async fn next_batch<R: Reactor>(&self) -> Option<Batch> {
+        loop {
+            let (count, age) = self.waiting_rows();
+            let due = count >= self.config.batch_rows || self.draining.get();
+            let wait = self.config.batch_age.saturating_sub(age);
+            match count {
+                0 if self.closed.get() => return None,
+                0 => self.writer.notified().await,
+                _ if due || wait.is_zero() => return Some(self.take_batch()),
+                _ => {
+                    within::<R, _>(wait, self.writer.notified()).await;
+                }
+            }
+        }
+    }
+
+    fn waiting_rows(&self) -> (usize, Duration) {
+        let rows = self.rows.borrow();
+        let age = rows.since.map_or(Duration::ZERO, |since| since.elapsed());
+        (rows.count(), age)
+    }
+
+    fn take_batch(&self) -> Batch {
+        let mut rows = self.rows.borrow_mut();
+        if rows.sealed_rows < self.config.batch_rows_max {
+            rows.seal();
+        }
+        let mut batch = Batch {
+            chunks: Vec::new(),
+            acks: Acks::default(),
+            rows: 0,
+        };
+        while batch.rows < self.config.batch_rows_max {
+            let Some((chunk, acks)) = rows.sealed.pop_front() else {
+                break;
+            };
+            rows.sealed_rows -= chunk.rows;
+            batch.rows += chunk.rows;
+            batch.chunks.push(chunk);
+            batch.acks.append(acks);
+        }
+        if rows.count() == 0 {
+            rows.since = None;
+        }
+        batch
+    }
+
+    /// Gives up everything that waits: its requests are told to retry, and resources that were written
+    /// along are written again with whatever comes next.
+    pub(crate) fn refuse_waiting(&self, refusal: &Refusal) -> usize {
+        let mut rows = self.rows.borrow_mut();
+        rows.seal();
+        rows.open.resources.forget();
+        rows.since = None;
+        rows.sealed_rows = 0;
+        let mut refused = 0;
+        for (chunk, acks) in rows.sealed.drain(..) {
+            refused += chunk.rows;
+            acks.refuse(refusal);
+        }
+        refused
+    }
+
+    /// Says whether rows can be inserted at present; `Some` is the reason why not.
+    pub(crate) fn set_unavailable(&self, reason: Option<String>) {
+        self.metrics.available.set(i64::from(reason.is_none()));
+        *self.unavailable.borrow_mut() = reason;
+    }
+
+    /// From now on batches are taken without waiting for more rows.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        self.writer.notify_one();
+    }
+
+    /// No request will come any more: the writer ends when nothing is left.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.writer.notify_one();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// An empty buffer for a body, from those that are kept.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer for the next body.
+    pub(crate) fn keep_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < BUFFERS_KEPT && buffer.capacity() <= BUFFER_KEPT_BYTES {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// The shard's decompressor.
+    pub(crate) fn gunzip(&self) -> std::cell::RefMut<'_, Gunzip> {
+        self.gunzip.borrow_mut()
+    }
+}
+
+impl Rows {
+    fn count(&self) -> usize {
+        self.open.rows() + self.sealed_rows
+    }
+
+    fn seal(&mut self) {
+        if let Some(chunk) = self.open.seal() {
+            self.sealed_rows += chunk.rows;
+            let acks = std::mem::take(&mut self.open_acks);
+            self.sealed.push_back((chunk, acks));
+        }
+    }
+}
+
+/// A request's share of the bytes that may be pending; given back when it is dropped.
+pub(crate) struct Reservation {
+    shard: Rc<Shard>,
+    bytes: usize,
+}
+
+impl Reservation {
+    pub(crate) fn new(shard: &Rc<Shard>) -> Self {
+        Reservation {
+            shard: Rc::clone(shard),
+            bytes: 0,
+        }
+    }
+
+    /// Takes `bytes` more, or refuses the request because too much waits already.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let pending = self.shard.pending_bytes.get() + bytes;
+        if pending > self.shard.pending_bytes_max {
+            return Err(Refusal::unavailable(
+                "too many bytes wait to be inserted; retry later",
+            ));
+        }
+        self.shard.pending_bytes.set(pending);
+        self.shard.metrics.pending_bytes.set(pending as i64);
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let pending = self.shard.pending_bytes.get() - self.bytes;
+        self.shard.pending_bytes.set(pending);
+        self.shard.metrics.pending_bytes.set(pending as i64);
+    }
+}
+
+fn unix_seconds() -> u32 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() as u32)
+}

@@ -1,0 +1,135 @@
+//! The tables as ClickHouse reports them against what Rust and the Collector's exporter say.
+
+mod support;
+
+use spanmill_schema::{RESOURCES, TRACES, tables};
+use support::{ask, migrated};
+
+/// The columns of the Collector exporter's `otel_traces` as `DESCRIBE` shows them, nested ones
+/// flattened. Written from its published table definition.
+const EXPORTER_TRACES: &[(&str, &str)] = &[
+    ("Timestamp", "DateTime64(9)"),
+    ("TraceId", "String"),
+    ("SpanId", "String"),
+    ("ParentSpanId", "String"),
+    ("TraceState", "String"),
+    ("SpanName", "LowCardinality(String)"),
+    ("SpanKind", "LowCardinality(String)"),
+    ("ServiceName", "LowCardinality(String)"),
+    ("ResourceAttributes", "Map(LowCardinality(String), String)"),
+    ("ScopeName", "String"),
+    ("ScopeVersion", "String"),
+    ("SpanAttributes", "Map(LowCardinality(String), String)"),
+    ("Duration", "UInt64"),
+    ("StatusCode", "LowCardinality(String)"),
+    ("StatusMessage", "String"),
+    ("Events.Timestamp", "Array(DateTime64(9))"),
+    ("Events.Name", "Array(LowCardinality(String))"),
+    (
+        "Events.Attributes",
+        "Array(Map(LowCardinality(String), String))",
+    ),
+    ("Links.TraceId", "Array(String)"),
+    ("Links.SpanId", "Array(String)"),
+    ("Links.TraceState", "Array(String)"),
+    (
+        "Links.Attributes",
+        "Array(Map(LowCardinality(String), String))",
+    ),
+];
+
+/// The exporter's table from a trace id to its time range.
+const EXPORTER_TRACE_ID_TS: &[(&str, &str)] = &[
+    ("TraceId", "String"),
+    ("Start", "DateTime"),
+    ("End", "DateTime"),
+];
+
+fn lines<'a>(columns: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    columns
+        .map(|(name, kind)| format!("{name}\t{kind}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Scenario: all migrations are applied; `system.columns` is read for every described table and for
+/// the views.
+/// Guarantees: names, types and order are those of the Rust description, which the engine's blocks
+/// follow, and those of the exporter, which its readers rely on.
+#[tokio::test]
+async fn columns_are_as_described() {
+    let (server, _) = migrated().await;
+    let columns = |database: &str, table: &str| {
+        ask(
+            &server,
+            &format!(
+                "SELECT name, type FROM system.columns WHERE database = '{database}' \
+                 AND table = '{table}' ORDER BY position FORMAT TSVRaw"
+            ),
+        )
+    };
+    for table in [&TRACES, &RESOURCES] {
+        let described = lines(table.columns.iter().map(|c| (c.name, c.kind)));
+        assert_eq!(
+            columns(table.database, table.name),
+            described,
+            "{}",
+            table.name
+        );
+    }
+    for (view, described) in [
+        ("otel_traces", EXPORTER_TRACES),
+        ("otel_traces_trace_id_ts", EXPORTER_TRACE_ID_TS),
+    ] {
+        assert_eq!(
+            columns("otel", view),
+            lines(described.iter().copied()),
+            "{view}"
+        );
+    }
+}
+
+/// Scenario: every MergeTree table in `spanmill` that receives telemetry, views' targets included,
+/// is looked up in `system.tables`.
+/// Guarantees: each remembers insert tokens; without that a retried insert would count twice.
+#[tokio::test]
+async fn every_table_remembers_insert_tokens() {
+    let (server, _) = migrated().await;
+    let forgetful = ask(
+        &server,
+        "SELECT name FROM system.tables WHERE database = 'spanmill' AND engine LIKE '%MergeTree' \
+         AND name != 'schema_migrations' \
+         AND create_table_query NOT LIKE '%non_replicated_deduplication_window = 200000%'",
+    );
+    assert_eq!(forgetful, "");
+}
+
+/// Scenario: a span with every promoted attribute is stored and read through the view.
+/// Guarantees: the view's list of keys and columns is the Rust list, key by key.
+#[tokio::test]
+async fn the_view_returns_every_promoted_attribute() {
+    let (server, _) = migrated().await;
+    let promoted = tables::PROMOTED_SPAN_ATTRIBUTES;
+    let columns: Vec<_> = promoted.iter().map(|p| p.column).collect();
+    let values: Vec<_> = (1..=promoted.len()).map(|n| format!("'{n}'")).collect();
+    ask(
+        &server,
+        &format!(
+            "INSERT INTO spanmill.otel_traces (Timestamp, {}) VALUES (now64(9), {})",
+            columns.join(", "),
+            values.join(", ")
+        ),
+    );
+    let expected: Vec<_> = promoted
+        .iter()
+        .zip(1..)
+        .map(|(p, n)| format!("'{}':'{n}'", p.key))
+        .collect();
+    assert_eq!(
+        ask(
+            &server,
+            "SELECT SpanAttributes FROM otel.otel_traces FORMAT TSVRaw"
+        ),
+        format!("{{{}}}", expected.join(","))
+    );
+}
