@@ -129,11 +129,11 @@ fn options(settings: &Settings) -> Result<ServerOptions> {
         Some(path) => path,
         None => fetched_library()?,
     };
-    let program = std::env::current_exe().context("the path of this program")?;
     Ok(ServerOptions {
         data_dir: settings.data_dir.join("clickhouse"),
         library: Some(library),
-        host_program: vec![program.into_os_string(), OsString::from(HOST_COMMAND)],
+        // This very program, also after its file was replaced by an upgrade.
+        host_program: vec!["/proc/self/exe".into(), OsString::from(HOST_COMMAND)],
         native_port: settings.embedded.native,
         http_port: settings.embedded.http,
         log_level: LogLevel::default(),

@@ -93,7 +93,7 @@ pub(crate) static OTLP_HTTP: Setting = Setting {
     value: "ADDRESS",
     accepts: ADDRESS,
     default: Default::Text("127.0.0.1:4318"),
-    help: "Where OTLP over HTTP is taken, as protobuf or JSON",
+    help: "Where OTLP over HTTP is taken",
     secret: false,
 };
 
@@ -103,7 +103,7 @@ pub(crate) static ADMIN: Setting = Setting {
     value: "ADDRESS",
     accepts: ADDRESS,
     default: Default::Text("127.0.0.1:8888"),
-    help: "Where /livez, /readyz and /metrics answer",
+    help: "Where /healthz, /readyz and /metrics answer",
     secret: false,
 };
 
