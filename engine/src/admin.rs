@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use spanmill_schema::Connection;
 use tokio::sync::Mutex;
 
-use crate::listen::{Answer, Stop, answer_http, stopped};
+use crate::listen::{Answer, Linger, Stop, answer_http, stopped};
 use crate::metrics::Metrics;
 use crate::reactor::{Epoll, Reactor, within};
 
@@ -54,10 +54,14 @@ pub(crate) async fn serve(
             continue;
         };
         let (admin, stop) = (Rc::clone(&admin), stop.clone());
-        Epoll::spawn(answer_http::<Epoll, _>(stream, stop, move |request| {
-            let admin = Rc::clone(&admin);
-            async move { admin.answer(&request).await }
-        }));
+        Epoll::spawn(answer_http::<Epoll, _>(
+            Linger::new(stream),
+            stop,
+            move |request| {
+                let admin = Rc::clone(&admin);
+                async move { admin.answer(&request).await }
+            },
+        ));
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Config {
     pub batch_rows_max: usize,
     /// How long rows wait for `batch_rows` before they are inserted anyway.
     pub batch_age: Duration,
-    /// How long one INSERT may take, sending and confirmation together.
+    /// How long one INSERT may take, sending and confirmation together, within `ack_timeout`.
     pub insert_timeout: Duration,
     /// How long a batch is tried before its requests are told to retry.
     pub ack_timeout: Duration,

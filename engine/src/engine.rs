@@ -80,6 +80,7 @@ impl Engine {
     /// # Errors
     /// When an address is taken, a thread cannot start, or the reactor that was asked for is forbidden.
     pub fn start(config: Config) -> Result<Engine, StartError> {
+        let config = Arc::new(config);
         let chosen = choose(config.reactor, config.shards).map_err(StartError::Reactor)?;
         let grpc = bind(config.otlp_grpc, "OTLP/gRPC", config.shards)?;
         let http = bind(config.otlp_http, "OTLP/HTTP", config.shards)?;
@@ -163,7 +164,7 @@ fn start_admin(
 }
 
 fn start_shards(
-    config: &Config,
+    config: &Arc<Config>,
     chosen: &Chosen,
     parts: Vec<ShardMetrics>,
     sockets: impl Iterator<Item = Sockets>,
@@ -177,7 +178,7 @@ fn start_shards(
     for (index, (metrics, sockets)) in parts.into_iter().zip(sockets).enumerate() {
         // More shards than cores share them as the scheduler sees fit.
         let core = (config.shards <= cores.len()).then(|| cores[index]);
-        let (config, run_id, stop) = (config.clone(), run_id.clone(), stop.clone());
+        let (config, run_id, stop) = (Arc::clone(config), run_id.clone(), stop.clone());
         let (chosen, started) = (chosen.clone(), started.clone());
         let listening = move |result| {
             // The receiver waits for every shard.

@@ -32,6 +32,19 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a sender may take for a request's body.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Bytes of a refused request that are still read, and dropped, after its answer: as many as its sender
+/// may have had on the way without knowing.
+pub(crate) const DISCARD_BYTES_MAX: usize = STREAM_WINDOW as usize;
+/// How long a sender may take for those, and for closing its side of a connection that is ended.
+pub(crate) const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a reset HTTP/2 stream is remembered, so that what is still on the way for it is passed over.
+/// Frames of a forgotten stream count towards the limit at which h2 ends the connection as flooded.
+pub(crate) const RESET_MEMORY: Duration = Duration::from_secs(30);
+
+/// Bytes of a refusal's text, so that the headers that carry it stay within what clients accept (8 KiB)
+/// also when each byte is escaped as three, and the status details repeat it.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 1024;
+
 /// What "retry later" asks for when ClickHouse is away: SDKs start backing off at a second themselves.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 

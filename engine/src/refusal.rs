@@ -6,7 +6,7 @@ use std::time::Duration;
 use prost::Message;
 
 use crate::decode::DecodeError;
-use crate::limits::RETRY_AFTER;
+use crate::limits::{MESSAGE_BYTES_MAX, RETRY_AFTER};
 
 /// gRPC status codes that the engine answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +102,11 @@ impl Kind {
 }
 
 impl Refusal {
+    /// A longer message is shortened: parts of it may come from a client or from ClickHouse.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Refusal {
-            kind,
-            message: message.into(),
-        }
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        Refusal { kind, message }
     }
 
     /// "Retry later", with the reason.

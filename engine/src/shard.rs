@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
@@ -22,7 +23,7 @@ use crate::refusal::Refusal;
 /// See the module.
 pub(crate) struct Shard {
     pub(crate) index: usize,
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) metrics: ShardMetrics,
     rows: RefCell<Rows>,
     buffers: RefCell<Vec<Vec<u8>>>,
@@ -54,7 +55,7 @@ pub(crate) struct Batch {
 }
 
 impl Shard {
-    pub(crate) fn new(index: usize, config: Config, metrics: ShardMetrics) -> Self {
+    pub(crate) fn new(index: usize, config: Arc<Config>, metrics: ShardMetrics) -> Self {
         Shard {
             index,
             pending_bytes_max: config.pending_bytes_max / config.shards,

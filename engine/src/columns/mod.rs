@@ -34,10 +34,16 @@ const KEEP_BYTES: usize = 1 << 20;
 
 /// Empties a buffer for the next chunk; one that an outlier blew up is given back, so that a single
 /// large request does not raise a shard's memory for ever.
-pub(crate) fn clear_buffer(buffer: &mut Vec<u8>) {
+pub(crate) fn clear_buffer<T>(buffer: &mut Vec<T>) {
     let used = buffer.len();
     buffer.clear();
-    if buffer.capacity() > KEEP_BYTES && buffer.capacity() / 8 > used {
-        buffer.shrink_to(KEEP_BYTES.max(used * 2));
+    if let Some(capacity) = smaller_capacity(buffer.capacity(), used, size_of::<T>()) {
+        buffer.shrink_to(capacity);
     }
+}
+
+/// What to shrink a buffer to that has room for `capacity` elements of `size` bytes and needed `used`.
+fn smaller_capacity(capacity: usize, used: usize, size: usize) -> Option<usize> {
+    let keep = KEEP_BYTES / size;
+    (capacity > keep && capacity / 8 > used).then(|| keep.max(used * 2))
 }

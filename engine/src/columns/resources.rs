@@ -153,7 +153,7 @@ impl Resources {
     pub(super) fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
         let added = next_mark(marks);
         if self.added > added {
-            self.remembered.retain(|entry| entry.added < added);
+            self.remembered.retain(|entry| entry.added <= added);
             self.remembered_bytes = self
                 .remembered
                 .iter()
@@ -239,5 +239,21 @@ mod tests {
         assert!(resources.known(b"other", 10).is_none());
         resources.forget();
         assert!(resources.known(b"enc", 10).is_none());
+    }
+
+    /// Scenario: a rollback once forgot one resource too many, the last of the requests before the refused
+    /// one, and its row was written a second time. So: one resource, then another that is rolled back.
+    /// Guarantee: the first is still known, the second is not.
+    #[test]
+    fn a_rollback_forgets_only_what_was_added_since() {
+        let mut resources = Resources::default();
+        resources.add(b"kept", row(&[]), 10).unwrap();
+        let mut marks = Vec::new();
+        resources.mark(&mut marks);
+        resources.add(b"refused", row(&[]), 10).unwrap();
+        resources.rollback(&mut marks.drain(..));
+        assert!(resources.known(b"kept", 10).is_some());
+        assert!(resources.known(b"refused", 10).is_none());
+        assert_eq!(resources.remembered_bytes, b"kept".len());
     }
 }

@@ -6,6 +6,9 @@ mod traces;
 mod value;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use crate::columns::{Columns, NotUtf8};
 use wire::WireError;
 
@@ -31,11 +34,22 @@ pub(crate) enum DecodeError {
     /// Attribute values are nested without measure.
     #[error("an attribute value is nested deeper than {VALUE_DEPTH_MAX} levels")]
     TooDeep,
+    /// A few bytes of scope would become many of columns.
+    #[error(
+        "scope attributes are stored with each span, and here come to more than {SCOPE_BYTES_MAX} bytes; \
+         send fewer spans at a time or smaller scope attributes"
+    )]
+    ScopeTooLarge,
 }
 
 /// Levels of arrays and maps inside an attribute value. protobuf's own libraries stop at about 30 maps
 /// (100 message levels), so nothing that another OTLP receiver takes is refused here.
 pub(crate) const VALUE_DEPTH_MAX: usize = 32;
+
+/// Bytes of scope attributes in all rows of one request. A scope is sent once and stored with each of its
+/// spans, so without a bound a request of some MiB could ask for TiB. This is 6.5 KiB for each of the
+/// 10,000 spans of a Collector's largest batch.
+pub(crate) const SCOPE_BYTES_MAX: usize = 64 << 20;
 
 impl From<NotUtf8> for DecodeError {
     fn from(_: NotUtf8) -> Self {

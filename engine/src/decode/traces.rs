@@ -4,7 +4,7 @@
 use super::resource::{read_scope, resolve};
 use super::value::{Merged, attribute};
 use super::wire::Reader;
-use super::{DecodeError, utf8};
+use super::{DecodeError, SCOPE_BYTES_MAX, utf8};
 use crate::columns::{Columns, Event, Link, Resources, SpanRow, TraceColumns};
 
 /// Room that the walk writes in, reused from span to span.
@@ -12,6 +12,8 @@ use crate::columns::{Columns, Event, Link, Resources, SpanRow, TraceColumns};
 struct Scratch {
     text: Vec<u8>,
     encoded: Vec<u8>,
+    /// Bytes of scope attributes that this request has put into its spans' rows.
+    scope_bytes: usize,
 }
 
 pub(super) fn walk(body: &[u8], columns: &mut Columns, now: u32) -> Result<(), DecodeError> {
@@ -49,11 +51,10 @@ fn resource_spans(
         }
     }
     // Its spans were walked before the resource is complete: its columns are filled by run.
-    let resource = resource.bytes();
     if traces.spans() == before {
-        return super::resource::check(resource);
+        return super::resource::check(&resource);
     }
-    let (id, service) = resolve(resource, schema_url, resources, &mut scratch.encoded, now)?;
+    let (id, service) = resolve(&resource, schema_url, resources, &mut scratch.encoded, now)?;
     Ok(traces.end_resource(id, &service)?)
 }
 
@@ -62,6 +63,7 @@ fn scope_spans(
     traces: &mut TraceColumns,
     scratch: &mut Scratch,
 ) -> Result<(), DecodeError> {
+    let before = traces.spans();
     let mut scope = Merged::default();
     let mut schema_url = &[][..];
     let mut reader = Reader::new(message);
@@ -73,7 +75,12 @@ fn scope_spans(
             _ => reader.skip(field, wire)?,
         }
     }
-    let scope = read_scope(scope.bytes())?;
+    let scope = read_scope(&scope)?;
+    let repeated = scope.row_bytes().saturating_mul(traces.spans() - before);
+    scratch.scope_bytes = scratch.scope_bytes.saturating_add(repeated);
+    if scratch.scope_bytes > SCOPE_BYTES_MAX {
+        return Err(DecodeError::ScopeTooLarge);
+    }
     Ok(traces.end_scope(
         scope.name,
         scope.version,
@@ -116,9 +123,9 @@ fn span(message: &[u8], traces: &mut TraceColumns, text: &mut Vec<u8>) -> Result
     if !parent_span_id.is_empty() {
         row.parent_span_id = id(parent_span_id, "span.parent_span_id", "0 or 8")?;
     }
+    row.duration = end.saturating_sub(row.start);
     // ClickHouse's DateTime64(9) ends in 2262, where an i64 of nanoseconds does.
     row.start = row.start.min(i64::MAX as u64);
-    row.duration = end.saturating_sub(row.start);
     Ok(traces.end_span(&row)?)
 }
 
@@ -174,9 +181,10 @@ fn link(message: &[u8], traces: &mut TraceColumns, text: &mut Vec<u8>) -> Result
     Ok(())
 }
 
-/// An enum value as one byte. OTLP's enums are small and open; what does not fit is "unspecified".
+/// An enum value as one byte. OTLP's enums are small and open; what does not fit is "unspecified". Of a
+/// varint with more than 32 bits the lower ones count, as protobuf has it.
 fn small_enum(value: u64) -> u8 {
-    u8::try_from(value).unwrap_or(0)
+    u8::try_from(value as u32).unwrap_or(0)
 }
 
 fn id<const N: usize>(

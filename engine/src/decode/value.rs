@@ -2,7 +2,6 @@
 //! write: decimal numbers, `true`, base64 for bytes, JSON for arrays and maps. Nothing is lost but the
 //! bits of a NaN.
 
-use std::borrow::Cow;
 use std::io::Write;
 
 use base64::Engine as _;
@@ -13,24 +12,35 @@ use super::wire::Reader;
 use super::{DecodeError, VALUE_DEPTH_MAX, utf8};
 use crate::columns::OwnedAttribute;
 
-/// A field that protobuf merges when it comes more than once: its encodings, one after the other, are
-/// the encoding of the merged message.
-#[derive(Default, Clone)]
-pub(super) struct Merged<'a>(Option<Cow<'a, [u8]>>);
+/// A field that protobuf merges when it comes more than once: its encodings, which read one after the
+/// other are the merged message. They are not copied together, because merged fields nest: 64 copies of
+/// a body could live at once.
+#[derive(Default)]
+pub(super) enum Merged<'a> {
+    /// The field never came.
+    #[default]
+    Absent,
+    Whole(&'a [u8]),
+    Parts(Vec<&'a [u8]>),
+}
 
 impl<'a> Merged<'a> {
     #[inline]
     pub(super) fn push(&mut self, part: &'a [u8]) {
-        match &mut self.0 {
-            None => self.0 = Some(Cow::Borrowed(part)),
-            Some(whole) => whole.to_mut().extend_from_slice(part),
+        match self {
+            Merged::Absent => *self = Merged::Whole(part),
+            Merged::Whole(whole) => *self = Merged::Parts(vec![whole, part]),
+            Merged::Parts(parts) => parts.push(part),
         }
     }
 
-    /// The merged message; empty when the field never came.
     #[inline]
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
+    pub(super) fn parts(&self) -> &[&'a [u8]] {
+        match self {
+            Merged::Absent => &[],
+            Merged::Whole(whole) => std::slice::from_ref(whole),
+            Merged::Parts(parts) => parts,
+        }
     }
 }
 
@@ -57,7 +67,7 @@ where
     DecodeError: From<E>,
 {
     let (key, value) = read_key_value(key_value)?;
-    let value = read_any_value(value.bytes())?;
+    let value = read_any_value(&value)?;
     if let AnyValue::String(string) = value {
         return Ok(take(key, ValueType::String, utf8(string)?)?);
     }
@@ -98,9 +108,23 @@ fn read_key_value(message: &[u8]) -> Result<(&[u8], Merged<'_>), DecodeError> {
 }
 
 #[inline]
-fn read_any_value(message: &[u8]) -> Result<AnyValue<'_>, DecodeError> {
-    let mut reader = Reader::new(message);
-    let mut value = AnyValue::Empty;
+fn read_any_value<'a>(message: &Merged<'a>) -> Result<AnyValue<'a>, DecodeError> {
+    if let Merged::Whole(whole) = message {
+        return read_any_value_part(whole, AnyValue::Empty);
+    }
+    let mut parts = message.parts().iter();
+    parts.try_fold(AnyValue::Empty, |value, part| {
+        read_any_value_part(part, value)
+    })
+}
+
+/// Reads a part of a value of which the parts before gave `value`.
+#[inline]
+fn read_any_value_part<'a>(
+    part: &'a [u8],
+    mut value: AnyValue<'a>,
+) -> Result<AnyValue<'a>, DecodeError> {
+    let mut reader = Reader::new(part);
     // The last alternative on the wire holds; a message alternative that comes again is merged.
     while let Some((field, wire)) = reader.tag()? {
         match field {
@@ -160,11 +184,11 @@ fn write_text(value: &AnyValue<'_>, text: &mut Vec<u8>) -> Result<ValueType, Dec
             ValueType::Bytes
         }
         AnyValue::Array(array) => {
-            write_json_array(array.bytes(), text, 1)?;
+            write_json_array(array, text, 1)?;
             ValueType::Array
         }
         AnyValue::Map(map) => {
-            write_json_map(map.bytes(), text, 1)?;
+            write_json_map(map, text, 1)?;
             ValueType::Map
         }
     })
@@ -215,52 +239,57 @@ fn write_json(value: &AnyValue<'_>, json: &mut Vec<u8>, depth: usize) -> Result<
             write_text(value, json)?;
             json.push(b'"');
         }
-        AnyValue::Array(array) => write_json_array(array.bytes(), json, depth + 1)?,
-        AnyValue::Map(map) => write_json_map(map.bytes(), json, depth + 1)?,
+        AnyValue::Array(array) => write_json_array(array, json, depth + 1)?,
+        AnyValue::Map(map) => write_json_map(map, json, depth + 1)?,
     }
     Ok(())
 }
 
-fn write_json_array(message: &[u8], json: &mut Vec<u8>, depth: usize) -> Result<(), DecodeError> {
-    if depth > VALUE_DEPTH_MAX {
-        return Err(DecodeError::TooDeep);
-    }
-    json.push(b'[');
-    let mut reader = Reader::new(message);
-    let mut separator: &[u8] = b"";
-    while let Some((field, wire)) = reader.tag()? {
-        if field != 1 {
-            reader.skip(field, wire)?;
-            continue;
-        }
-        json.extend_from_slice(separator);
-        separator = b",";
-        write_json(&read_any_value(reader.bytes(wire)?)?, json, depth)?;
-    }
-    json.push(b']');
-    Ok(())
+fn write_json_array(
+    array: &Merged<'_>,
+    json: &mut Vec<u8>,
+    depth: usize,
+) -> Result<(), DecodeError> {
+    write_json_items(array, b"[]", json, depth, |item, json| {
+        write_json(&read_any_value(&Merged::Whole(item))?, json, depth)
+    })
 }
 
-fn write_json_map(message: &[u8], json: &mut Vec<u8>, depth: usize) -> Result<(), DecodeError> {
-    if depth > VALUE_DEPTH_MAX {
-        return Err(DecodeError::TooDeep);
-    }
-    json.push(b'{');
-    let mut reader = Reader::new(message);
-    let mut separator: &[u8] = b"";
-    while let Some((field, wire)) = reader.tag()? {
-        if field != 1 {
-            reader.skip(field, wire)?;
-            continue;
-        }
-        let (key, value) = read_key_value(reader.bytes(wire)?)?;
-        json.extend_from_slice(separator);
-        separator = b",";
+fn write_json_map(map: &Merged<'_>, json: &mut Vec<u8>, depth: usize) -> Result<(), DecodeError> {
+    write_json_items(map, b"{}", json, depth, |item, json| {
+        let (key, value) = read_key_value(item)?;
         write_json_string(utf8(key)?, json);
         json.push(b':');
-        write_json(&read_any_value(value.bytes())?, json, depth)?;
+        write_json(&read_any_value(&value)?, json, depth)
+    })
+}
+
+/// Writes every element (field 1) of an array or map between `brackets`.
+fn write_json_items(
+    list: &Merged<'_>,
+    brackets: &[u8; 2],
+    json: &mut Vec<u8>,
+    depth: usize,
+    write_item: impl Fn(&[u8], &mut Vec<u8>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    if depth > VALUE_DEPTH_MAX {
+        return Err(DecodeError::TooDeep);
     }
-    json.push(b'}');
+    json.push(brackets[0]);
+    let mut separator: &[u8] = b"";
+    for part in list.parts() {
+        let mut reader = Reader::new(part);
+        while let Some((field, wire)) = reader.tag()? {
+            if field != 1 {
+                reader.skip(field, wire)?;
+                continue;
+            }
+            json.extend_from_slice(separator);
+            separator = b",";
+            write_item(reader.bytes(wire)?, json)?;
+        }
+    }
+    json.push(brackets[1]);
     Ok(())
 }
 

@@ -54,7 +54,7 @@ impl<R: Reactor> Writer<R> {
             if self.shard.is_closed() {
                 return false;
             }
-            if let Err(error) = self.connect().await {
+            if let Err(error) = self.connect(self.shard.config.insert_timeout).await {
                 self.failed(&error).await;
             }
         }
@@ -67,7 +67,7 @@ impl<R: Reactor> Writer<R> {
         let inserts = self.inserts_of(&batch);
         let mut done = 0;
         while let Some((token, blocks)) = inserts.get(done) {
-            match self.try_insert(blocks, token).await {
+            match self.try_insert(blocks, token, begun).await {
                 Ok(()) => done += 1,
                 Err(error) if begun.elapsed() >= self.shard.config.ack_timeout => {
                     self.failed(&error).await;
@@ -113,11 +113,17 @@ impl<R: Reactor> Writer<R> {
         )
     }
 
-    async fn try_insert(&mut self, blocks: &[&Sealed], token: &str) -> Result<(), InsertError> {
+    /// One try for a batch whose first began at `begun`.
+    async fn try_insert(
+        &mut self,
+        blocks: &[&Sealed],
+        token: &str,
+        begun: Instant,
+    ) -> Result<(), InsertError> {
         if self.connection.is_none() {
-            self.connect().await?;
+            self.connect(self.time_left(begun)).await?;
         }
-        let limit = self.shard.config.insert_timeout;
+        let limit = self.time_left(begun);
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };
@@ -127,8 +133,15 @@ impl<R: Reactor> Writer<R> {
         Ok(())
     }
 
-    async fn connect(&mut self) -> Result<(), InsertError> {
-        let limit = self.shard.config.insert_timeout;
+    /// How long one step of a try may take: a ClickHouse that hangs must not keep the batch's requests
+    /// waiting beyond `ack_timeout`, when their clients would give up by themselves.
+    fn time_left(&self, begun: Instant) -> Duration {
+        let config = &self.shard.config;
+        let left = config.ack_timeout.saturating_sub(begun.elapsed());
+        config.insert_timeout.min(left)
+    }
+
+    async fn connect(&mut self, limit: Duration) -> Result<(), InsertError> {
         let opened = within::<R, _>(limit, Connection::open(&self.shard.config.clickhouse)).await;
         let connection = opened.unwrap_or(Err(InsertError::Timeout(limit)))?;
         tracing::info!(

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use prost::Message as _;
@@ -15,10 +16,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::replay::Replay;
 use super::request::{Body, ENCODINGS, Encoding};
-use super::{Stop, stopped};
+use super::{Linger, Stop, stopped};
 use crate::limits::{
-    BODY_TIMEOUT, CONNECTION_WINDOW, FRAME_BYTES, HEAD_TIMEOUT, HEADER_BYTES_MAX, STREAM_WINDOW,
-    STREAMS_MAX,
+    BODY_TIMEOUT, CONNECTION_WINDOW, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, FRAME_BYTES, HEAD_TIMEOUT,
+    HEADER_BYTES_MAX, RESET_MEMORY, STREAM_WINDOW, STREAMS_MAX,
 };
 use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
@@ -37,11 +38,9 @@ const WRONG_PROTOCOL: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
     this port speaks OTLP/gRPC (HTTP/2); send OTLP/HTTP to the OTLP/HTTP port";
 /// Characters that `grpc-message` must not hold as they are.
 const MESSAGE_ESCAPES: &AsciiSet = &CONTROLS.add(b'%');
-/// Bytes of `grpc-message` at most, so that headers stay within what clients accept.
-const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// Serves one connection until its peer or the engine ends it.
-pub(super) async fn serve<R: Reactor>(mut stream: R::Stream, shard: Rc<Shard>, mut stop: Stop) {
+pub(super) async fn serve<R: Reactor>(mut stream: Linger<R>, shard: Rc<Shard>, mut stop: Stop) {
     let preface = tokio::select! {
         biased;
         () = stopped(&mut stop) => return,
@@ -60,6 +59,8 @@ pub(super) async fn serve<R: Reactor>(mut stream: R::Stream, shard: Rc<Shard>, m
         .max_frame_size(FRAME_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)
+        .max_concurrent_reset_streams(STREAMS_MAX as usize)
+        .reset_stream_duration(RESET_MEMORY)
         .handshake::<_, Bytes>(Replay::new(seen, stream));
     let Ok(mut connection) = handshake.await else {
         return;
@@ -109,8 +110,9 @@ async fn call<R: Reactor>(
     shard: &Rc<Shard>,
 ) {
     shard.metrics.grpc.requests.inc();
-    let answer = if is_grpc(request.headers()) {
-        match export::<R>(request, shard).await {
+    let (head, mut body) = request.into_parts();
+    let answer = if is_grpc(&head.headers) {
+        match export::<R>(&head, &mut body, shard).await {
             Ok(()) => send_success(&mut respond),
             Err(refusal) => {
                 shard.metrics.refused(refusal.kind);
@@ -121,9 +123,25 @@ async fn call<R: Reactor>(
         shard.metrics.refused(Kind::ContentType);
         send_not_grpc(&mut respond)
     };
-    if let Err(error) = answer {
-        tracing::debug!(%error, "an answer could not be sent");
+    match answer {
+        Ok(()) => discard::<R>(body).await,
+        Err(error) => tracing::debug!(%error, "an answer could not be sent"),
     }
+}
+
+/// Reads off what a refused request still brings. Dropping it unread would reset its stream instead, and
+/// many reset streams with frames on their way end the connection: see `RESET_MEMORY`.
+async fn discard<R: Reactor>(mut body: RecvStream) {
+    let mut left = DISCARD_BYTES_MAX;
+    let rest = async {
+        while let Some(Ok(data)) = body.data().await
+            && data.len() <= left
+            && body.flow_control().release_capacity(data.len()).is_ok()
+        {
+            left -= data.len();
+        }
+    };
+    within::<R, _>(DISCARD_TIMEOUT, rest).await;
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -137,18 +155,20 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 async fn export<R: Reactor>(
-    request: Request<RecvStream>,
+    head: &Parts,
+    stream: &mut RecvStream,
     shard: &Rc<Shard>,
 ) -> Result<(), Refusal> {
-    if request.method() != Method::POST || request.uri().path() != EXPORT_TRACES {
+    let path = head.uri.path();
+    if head.method != Method::POST || path != EXPORT_TRACES {
         return Err(Refusal::new(
             Kind::NotFound,
-            format!("{} is not a method of this server", request.uri().path()),
+            format!("{path} is not a method of this server"),
         ));
     }
-    let encoding = Encoding::parse(request.headers().get("grpc-encoding"))?;
-    let mut body = Body::begin(shard)?;
-    let gathered = gather(request.into_body(), &mut body, shard);
+    let encoding = Encoding::parse(head.headers.get("grpc-encoding"))?;
+    let mut body = Body::begin(shard, PREFIX)?;
+    let gathered = gather(stream, &mut body, shard);
     within::<R, _>(BODY_TIMEOUT, gathered)
         .await
         .unwrap_or_else(|| {
@@ -167,11 +187,15 @@ async fn export<R: Reactor>(
             ));
         }
     };
-    body.store_traces(PREFIX, encoding).await
+    body.store_traces(encoding).await
 }
 
 /// Gathers the one message of a unary call.
-async fn gather(mut stream: RecvStream, body: &mut Body, shard: &Rc<Shard>) -> Result<(), Refusal> {
+async fn gather(
+    stream: &mut RecvStream,
+    body: &mut Body,
+    shard: &Rc<Shard>,
+) -> Result<(), Refusal> {
     let mut whole = None;
     while let Some(data) = stream.data().await {
         let data = data.map_err(|error| cut_short(&error))?;
@@ -201,7 +225,7 @@ async fn gather(mut stream: RecvStream, body: &mut Body, shard: &Rc<Shard>) -> R
 }
 
 /// Where the message ends, once its prefix is there.
-fn message_end(body: &mut Body) -> Result<Option<usize>, Refusal> {
+fn message_end(body: &Body) -> Result<Option<usize>, Refusal> {
     let Some(prefix) = body.bytes().first_chunk::<PREFIX>() else {
         return Ok(None);
     };
@@ -239,8 +263,7 @@ fn send_refusal(respond: &mut SendResponse<Bytes>, refusal: &Refusal) -> Result<
     let headers = response.headers_mut();
     let status = refusal.status();
     headers.insert("grpc-status", HeaderValue::from(status.code));
-    let message = shortened(&refusal.message, MESSAGE_BYTES_MAX);
-    let message = utf8_percent_encode(message, MESSAGE_ESCAPES).to_string();
+    let message = utf8_percent_encode(&refusal.message, MESSAGE_ESCAPES).to_string();
     if let Ok(message) = HeaderValue::try_from(message) {
         headers.insert("grpc-message", message);
     }
@@ -258,8 +281,4 @@ fn send_not_grpc(respond: &mut SendResponse<Bytes>) -> Result<(), h2::Error> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     respond.send_response(response, true).map(drop)
-}
-
-fn shortened(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
 }

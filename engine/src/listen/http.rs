@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
@@ -15,9 +16,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 
-use super::request::{Body, Encoding};
-use super::{Stop, stopped};
-use crate::limits::{BODY_TIMEOUT, HTTP1_HEAD_BYTES_MAX};
+use super::request::{Body, ENCODINGS, Encoding};
+use super::{Linger, Stop, stopped};
+use crate::limits::{BODY_TIMEOUT, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, HTTP1_HEAD_BYTES_MAX};
 use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
 use crate::shard::Shard;
@@ -30,7 +31,7 @@ const JSON: &str = "application/json";
 pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// Serves one OTLP/HTTP connection until its peer or the engine ends it.
-pub(super) async fn serve<R: Reactor>(stream: R::Stream, shard: Rc<Shard>, stop: Stop) {
+pub(super) async fn serve<R: Reactor>(stream: Linger<R>, shard: Rc<Shard>, stop: Stop) {
     answer_http::<R, _>(stream, stop, |request| {
         let shard = Rc::clone(&shard);
         async move { call::<R>(request, &shard).await }
@@ -40,7 +41,7 @@ pub(super) async fn serve<R: Reactor>(stream: R::Stream, shard: Rc<Shard>, stop:
 
 /// Serves one HTTP/1.1 connection with `answer`, within the bounds that all of them have.
 pub(crate) async fn answer_http<R: Reactor, F: Future<Output = Answer>>(
-    stream: R::Stream,
+    stream: Linger<R>,
     mut stop: Stop,
     answer: impl Fn(Request<Incoming>) -> F,
 ) {
@@ -66,14 +67,42 @@ pub(crate) async fn answer_http<R: Reactor, F: Future<Output = Answer>>(
 
 async fn call<R: Reactor>(request: Request<Incoming>, shard: &Rc<Shard>) -> Answer {
     shard.metrics.http.requests.inc();
-    let json = content_type(request.headers()) == JSON;
-    match export::<R>(request, shard).await {
+    let (head, mut body) = request.into_parts();
+    match export::<R>(&head, &mut body, shard).await {
         Ok(()) => success(),
         Err(refusal) => {
             shard.metrics.refused(refusal.kind);
-            refused(&refusal, json)
+            let json = content_type(&head.headers).eq_ignore_ascii_case(JSON);
+            let mut answer = refused(&refusal, json);
+            if body.is_end_stream() {
+                return answer;
+            }
+            // A sender that asked whether to send its body has been told no.
+            let asked = head.headers.contains_key(header::EXPECT);
+            if asked || body.size_hint().lower() > DISCARD_BYTES_MAX as u64 {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            } else {
+                R::spawn(discard::<R>(body));
+            }
+            answer
         }
     }
+}
+
+/// Reads off what a refused request still brings, while its answer is sent already: the connection then
+/// goes on with the next request.
+async fn discard<R: Reactor>(mut body: Incoming) {
+    let mut left = DISCARD_BYTES_MAX;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    within::<R, _>(DISCARD_TIMEOUT, rest).await;
 }
 
 /// The content type without its parameters.
@@ -83,27 +112,30 @@ fn content_type(headers: &HeaderMap) -> &str {
     kind.split(';').next().unwrap_or_default().trim()
 }
 
-async fn export<R: Reactor>(request: Request<Incoming>, shard: &Rc<Shard>) -> Result<(), Refusal> {
-    let path = request.uri().path();
+async fn export<R: Reactor>(
+    head: &Parts,
+    incoming: &mut Incoming,
+    shard: &Rc<Shard>,
+) -> Result<(), Refusal> {
+    let path = head.uri.path();
     if path != TRACES {
         return Err(Refusal::new(
             Kind::NotFound,
             format!("{path} is not a path of this server"),
         ));
     }
-    if request.method() != Method::POST {
+    if head.method != Method::POST {
         return Err(Refusal::new(Kind::Method, "send telemetry with POST"));
     }
-    let kind = content_type(request.headers());
+    let kind = content_type(&head.headers);
     if !kind.eq_ignore_ascii_case(PROTOBUF) {
         return Err(Refusal::new(
             Kind::ContentType,
             format!("content type {kind:?} is not taken; send {PROTOBUF}"),
         ));
     }
-    let encoding = Encoding::parse(request.headers().get(header::CONTENT_ENCODING))?;
-    let mut body = Body::begin(shard)?;
-    let mut incoming = request.into_body();
+    let encoding = Encoding::parse(head.headers.get(header::CONTENT_ENCODING))?;
+    let mut body = Body::begin(shard, 0)?;
     body.announce(incoming.size_hint().lower() as usize)?;
     let gathered = async {
         while let Some(frame) = incoming.frame().await {
@@ -125,7 +157,7 @@ async fn export<R: Reactor>(request: Request<Incoming>, shard: &Rc<Shard>) -> Re
                 "the body took too long to arrive",
             ))
         })?;
-    body.store_traces(0, encoding).await
+    body.store_traces(encoding).await
 }
 
 /// Full success is an empty `ExportTraceServiceResponse`.
@@ -152,8 +184,14 @@ fn refused(refusal: &Refusal, json: bool) -> Answer {
     if let Some(delay) = refusal.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs()));
     }
-    if refusal.kind == Kind::Method {
-        headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+    match refusal.kind {
+        Kind::Method => {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        Kind::Encoding => {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ENCODINGS));
+        }
+        _ => {}
     }
     answer
 }

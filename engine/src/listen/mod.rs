@@ -4,6 +4,7 @@
 mod grpc;
 mod gunzip;
 mod http;
+mod linger;
 mod replay;
 mod request;
 mod sockets;
@@ -20,6 +21,7 @@ use crate::shard::Shard;
 
 pub(crate) use gunzip::Gunzip;
 pub(crate) use http::{Answer, answer_http};
+pub(crate) use linger::Linger;
 pub use sockets::BindError;
 pub(crate) use sockets::bind;
 
@@ -111,6 +113,7 @@ pub(crate) async fn accept<R: Reactor>(
                 continue;
             }
         };
+        let stream = Linger::new(stream);
         let open = Open::new(&connections, &metrics);
         let (shard, stop) = (Rc::clone(&shard), stop.clone());
         R::spawn(async move {

@@ -39,23 +39,26 @@ impl Encoding {
 /// A body while it arrives.
 pub(super) struct Body {
     shard: Rc<Shard>,
+    /// Bytes that the transport itself puts before the request.
+    framing: usize,
     bytes: Vec<u8>,
     reservation: Reservation,
 }
 
 impl Body {
-    /// Begins a body, if the shard takes requests at all.
-    pub(super) fn begin(shard: &Rc<Shard>) -> Result<Self, Refusal> {
+    /// Begins a body, if the shard takes requests at all. Its first `framing` bytes are the transport's.
+    pub(super) fn begin(shard: &Rc<Shard>, framing: usize) -> Result<Self, Refusal> {
         shard.admit()?;
         Ok(Body {
+            framing,
             shard: Rc::clone(shard),
             bytes: shard.buffer(),
             reservation: Reservation::new(shard),
         })
     }
 
-    /// Refuses a body that says it is larger than allowed, before it is sent.
-    pub(super) fn announce(&mut self, length: usize) -> Result<(), Refusal> {
+    /// Refuses a body that says it is larger than allowed, before it is sent. `length` is without framing.
+    pub(super) fn announce(&self, length: usize) -> Result<(), Refusal> {
         let limit = self.shard.config.request_bytes_max;
         if length > limit {
             return Err(Refusal::too_large(limit, "on the wire"));
@@ -65,7 +68,7 @@ impl Body {
 
     /// Appends what arrived.
     pub(super) fn push(&mut self, part: &[u8]) -> Result<(), Refusal> {
-        self.announce(self.bytes.len() + part.len())?;
+        self.announce((self.bytes.len() + part.len()).saturating_sub(self.framing))?;
         self.reservation.grow(part.len())?;
         self.bytes.extend_from_slice(part);
         Ok(())
@@ -75,18 +78,14 @@ impl Body {
         &self.bytes
     }
 
-    /// Decompresses and walks `self.bytes()[from..]`, and waits until its rows are stored.
-    pub(super) async fn store_traces(
-        mut self,
-        from: usize,
-        encoding: Encoding,
-    ) -> Result<(), Refusal> {
+    /// Decompresses and walks what follows the framing, and waits until its rows are stored.
+    pub(super) async fn store_traces(mut self, encoding: Encoding) -> Result<(), Refusal> {
         let waiting = match encoding {
-            Encoding::Identity => self.shard.accept_traces(&self.bytes[from..])?,
+            Encoding::Identity => self.shard.accept_traces(&self.bytes[self.framing..])?,
             Encoding::Gzip => {
                 let mut plain = self.shard.buffer();
                 let walked = self
-                    .inflate(from, &mut plain)
+                    .inflate(&mut plain)
                     .and_then(|()| self.shard.accept_traces(&plain));
                 self.shard.keep_buffer(plain);
                 walked?
@@ -100,12 +99,12 @@ impl Body {
         }
     }
 
-    fn inflate(&mut self, from: usize, plain: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn inflate(&mut self, plain: &mut Vec<u8>) -> Result<(), Refusal> {
         let limit = self.shard.config.request_bytes_max;
         let inflated = self
             .shard
             .gunzip()
-            .decompress(&self.bytes[from..], plain, limit);
+            .decompress(&self.bytes[self.framing..], plain, limit);
         match inflated {
             Ok(()) => self.reservation.grow(plain.len()),
             Err(GunzipError::Broken) => Err(Refusal::new(

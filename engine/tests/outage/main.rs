@@ -1,0 +1,303 @@
+//! ClickHouse goes away and comes back while clients send without pause: killed, stopped, hung, cut off, or
+//! restarted while nobody sends. And the engine itself stops under load. Each time the ledger of what was
+//! acknowledged is held against what is stored.
+
+mod load;
+mod proxy;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use load::{Client, Ledger, Load, Outcome, SPANS, TRANSPORTS, runtime, span_ids};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use proxy::Proxy;
+use spanmill_embedded::testing::TestServer;
+use spanmill_engine::ReactorChoice;
+use support::{Stack, await_true, metric, metrics};
+
+/// Long enough for an insert on a busy machine, short enough to outlast in a test.
+const SHORT: Duration = Duration::from_secs(2);
+
+on_each_reactor! {
+    /// Scenario: ClickHouse is killed with SIGKILL under load and started again, three times; batches in
+    /// hand are tried until it is back.
+    /// Guarantees: while it is away a new request is told to retry, in each transport's own form, and no
+    /// request gets any other refusal; the engine recovers by itself; every acknowledged span is stored
+    /// exactly once, every other at most once, and no span without its resource.
+    clickhouse_is_killed
+
+    /// Scenario: the same once with SIGTERM, under which ClickHouse goes on for a while on the connection
+    /// that it has.
+    /// Guarantees: the same.
+    clickhouse_is_stopped
+
+    /// Scenario: ClickHouse is killed and stays away for longer than `ack_timeout`.
+    /// Guarantees: requests that were in hand are told to retry, too; otherwise the same.
+    clickhouse_stays_away
+
+    /// Scenario: ClickHouse hangs (SIGSTOP) for longer than `ack_timeout`, then goes on (SIGCONT) and may
+    /// still execute inserts that the engine has given up meanwhile.
+    /// Guarantees: requests are told to retry when `ack_timeout` is over, however long `insert_timeout` is;
+    /// otherwise the same.
+    clickhouse_hangs
+
+    /// Scenario: ClickHouse hangs for longer than `insert_timeout`, so that an insert is sent again on a new
+    /// connection, and may then execute both.
+    /// Guarantees: the same, with no request refused that was in hand.
+    an_insert_is_overtaken
+
+    /// Scenario: inserts are stored, and the connection is cut before their confirmations arrive, three
+    /// times; three more times ClickHouse is killed with the confirmation.
+    /// Guarantees: each is sent again and stored once.
+    confirmations_are_lost
+
+    /// Scenario: the connection is cut at many places between its first byte and the end of an insert.
+    /// Guarantees: no part of an insert is stored that was not stored in whole and once.
+    inserts_are_cut_short
+
+    /// Scenario: the engine is shut down while clients send.
+    /// Guarantees: every shard drains, and everything that was acknowledged is stored exactly once.
+    the_engine_stops_under_load
+
+    /// Scenario: ClickHouse is restarted, by SIGTERM and by SIGKILL, while nothing is sent, so that the
+    /// engine's connection is dead when the next request comes.
+    /// Guarantees: that request is stored or told to retry, and what is acknowledged in the end is stored
+    /// exactly once.
+    clickhouse_restarts_while_idle
+}
+
+fn clickhouse_is_killed(reactor: ReactorChoice) {
+    outages(reactor, 3, TestServer::kill);
+}
+
+fn clickhouse_is_stopped(reactor: ReactorChoice) {
+    outages(reactor, 1, TestServer::stop);
+}
+
+fn outages(reactor: ReactorChoice, times: u64, end: impl Fn(&mut TestServer)) {
+    let mut stack = Stack::start(reactor);
+    let load = Load::start(&stack);
+    for outage in 0..times {
+        load.wait_for_more_acks();
+        end(&mut stack.clickhouse);
+        await_unavailable(&stack);
+        assert_told_to_retry(&stack, outage);
+        stack.clickhouse.start();
+    }
+    load.wait_for_more_acks();
+    let (ledger, requests) = load.stop();
+    assert_exactly_once(&mut stack, &ledger, requests);
+}
+
+fn clickhouse_stays_away(reactor: ReactorChoice) {
+    let mut stack = Stack::start_with(|config| {
+        config.reactor = reactor;
+        config.ack_timeout = SHORT;
+    });
+    let load = Load::start(&stack);
+    load.wait_for_more_acks();
+    stack.clickhouse.kill();
+    load.wait("those in hand are told to retry", Ledger::told_on_both);
+    stack.clickhouse.start();
+    load.wait_for_more_acks();
+    let (ledger, requests) = load.stop();
+    assert_exactly_once(&mut stack, &ledger, requests);
+}
+
+fn clickhouse_hangs(reactor: ReactorChoice) {
+    let mut stack = Stack::start_with(|config| {
+        config.reactor = reactor;
+        config.ack_timeout = SHORT;
+    });
+    let pid = stack.clickhouse.server().pid();
+    let pid = Pid::from_raw(pid.try_into().expect("a pid"));
+    let load = Load::start(&stack);
+    load.wait_for_more_acks();
+    kill(pid, Signal::SIGSTOP).expect("ClickHouse is stopped");
+    load.wait("those in hand are told to retry", Ledger::told_on_both);
+    kill(pid, Signal::SIGCONT).expect("ClickHouse goes on");
+    load.wait_for_more_acks();
+    let (ledger, requests) = load.stop();
+    assert_exactly_once(&mut stack, &ledger, requests);
+}
+
+fn an_insert_is_overtaken(reactor: ReactorChoice) {
+    let mut stack = Stack::start_with(|config| {
+        config.reactor = reactor;
+        config.insert_timeout = SHORT;
+    });
+    let pid = stack.clickhouse.server().pid();
+    let pid = Pid::from_raw(pid.try_into().expect("a pid"));
+    let load = Load::start(&stack);
+    for _ in 0..3 {
+        load.wait_for_more_acks();
+        kill(pid, Signal::SIGSTOP).expect("ClickHouse is stopped");
+        await_unavailable(&stack);
+        kill(pid, Signal::SIGCONT).expect("ClickHouse goes on");
+    }
+    load.wait_for_more_acks();
+    let (ledger, requests) = load.stop();
+    assert_exactly_once(&mut stack, &ledger, requests);
+}
+
+fn confirmations_are_lost(reactor: ReactorChoice) {
+    let (mut stack, proxy) = stack_with_proxy(reactor);
+    let load = Load::start(&stack);
+    for with_clickhouse in [false, true].repeat(3) {
+        load.wait_for_more_acks();
+        proxy.lose_a_confirmation();
+        if with_clickhouse {
+            stack.clickhouse.kill();
+            stack.clickhouse.start();
+        }
+        proxy.cut();
+    }
+    load.wait_for_more_acks();
+    let (ledger, requests) = load.stop();
+    assert_exactly_once(&mut stack, &ledger, requests);
+}
+
+fn inserts_are_cut_short(reactor: ReactorChoice) {
+    let (mut stack, proxy) = stack_with_proxy(reactor);
+    let load = Load::start(&stack);
+    // An insert of a few requests is some 2,000 bytes: its head, an empty block, the rows, an empty block.
+    for bytes in (0..4000).step_by(251) {
+        load.wait_for_more_acks();
+        proxy.cut_after(bytes);
+    }
+    load.wait_for_more_acks();
+    let (ledger, requests) = load.stop();
+    assert_exactly_once(&mut stack, &ledger, requests);
+}
+
+fn stack_with_proxy(reactor: ReactorChoice) -> (Stack, Proxy) {
+    let mut proxy = None;
+    let stack = Stack::start_with(|config| {
+        config.reactor = reactor;
+        let clickhouse = config.clickhouse.native.parse().expect("an address");
+        let proxy = proxy.insert(Proxy::start(clickhouse));
+        config.clickhouse.native = proxy.address().to_string();
+    });
+    (stack, proxy.expect("it was started"))
+}
+
+fn the_engine_stops_under_load(reactor: ReactorChoice) {
+    let mut stack = Stack::start(reactor);
+    let load = Load::start(&stack);
+    load.wait_for_more_acks();
+    load.expect_the_end();
+    let report = stack.shutdown();
+    assert_eq!(report.drained, report.shards, "{report}");
+    let (ledger, requests) = load.stop();
+    assert_stored(&stack, &ledger, requests);
+}
+
+fn clickhouse_restarts_while_idle(reactor: ReactorChoice) {
+    let mut stack = Stack::start(reactor);
+    let runtime = runtime();
+    let mut ledger = Ledger::default();
+    let mut requests = 0;
+    for end in [TestServer::stop, TestServer::kill] {
+        for transport in TRANSPORTS {
+            let mut client = Client::new(transport, &stack, &runtime);
+            let mut until_acknowledged = || {
+                await_true("a request is acknowledged", || {
+                    requests += 1;
+                    match runtime.block_on(client.export(requests)) {
+                        Outcome::Acknowledged => {
+                            ledger.acknowledged[transport as usize].push(requests);
+                            true
+                        }
+                        Outcome::ToldToRetry => false,
+                        Outcome::Failed(how) => panic!("{transport:?}: {how}"),
+                    }
+                });
+            };
+            until_acknowledged();
+            end(&mut stack.clickhouse);
+            stack.clickhouse.start();
+            until_acknowledged();
+        }
+    }
+    assert_exactly_once(&mut stack, &ledger, requests);
+}
+
+/// Waits until the engine has noticed that ClickHouse is away.
+fn await_unavailable(stack: &Stack) {
+    await_true("the engine notices", || {
+        let text = metrics(stack.admin_addr());
+        metric(&text, "spanmill_clickhouse_available{shard=\"0\"}") == Some(0.0)
+    });
+}
+
+/// A request of each transport, with ids of its own, while ClickHouse is away.
+fn assert_told_to_retry(stack: &Stack, outage: u64) {
+    let runtime = runtime();
+    for transport in TRANSPORTS {
+        let number = u64::MAX / SPANS - 1 - 2 * outage - transport as u64;
+        let mut client = Client::new(transport, stack, &runtime);
+        let outcome = runtime.block_on(client.export(number));
+        assert!(
+            matches!(outcome, Outcome::ToldToRetry),
+            "{transport:?}: {outcome:?}"
+        );
+    }
+}
+
+/// Shuts the engine down, waits until ClickHouse is quiet, and checks.
+fn assert_exactly_once(stack: &mut Stack, ledger: &Ledger, requests: u64) {
+    let report = stack.shutdown();
+    assert_eq!(report.drained, report.shards, "{report}");
+    await_true("ClickHouse has nothing left to insert", || {
+        let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert'";
+        stack.query(running) == "0"
+    });
+    assert_stored(stack, ledger, requests);
+}
+
+/// What is stored against what was acknowledged of requests 1 to `requests`.
+fn assert_stored(stack: &Stack, ledger: &Ledger, requests: u64) {
+    assert!(ledger.failures.is_empty(), "{:?}", ledger.failures);
+    assert!(
+        ledger.acknowledged_on_both() > 0,
+        "nothing was acknowledged"
+    );
+
+    let rows = stack.query("SELECT hex(SpanId), count() FROM spanmill.otel_traces GROUP BY SpanId");
+    let stored: HashMap<&str, &str> = rows
+        .lines()
+        .filter_map(|row| row.split_once('\t'))
+        .collect();
+    let twice: Vec<_> = stored.iter().filter(|(_, count)| **count != "1").collect();
+    assert!(twice.is_empty(), "stored more than once: {twice:?}");
+    let sent: HashSet<_> = (1..=requests).flat_map(span_ids).collect();
+    let unknown: Vec<_> = stored.keys().filter(|id| !sent.contains(**id)).collect();
+    assert!(
+        unknown.is_empty(),
+        "stored, though refused or never sent: {unknown:?}"
+    );
+    let acknowledged = || ledger.acknowledged.iter().flatten().copied();
+    let missing = |id: &String| !stored.contains_key(id.as_str());
+    let lost: Vec<_> = acknowledged().flat_map(span_ids).filter(missing).collect();
+    assert!(lost.is_empty(), "acknowledged and not stored: {lost:?}");
+
+    let orphans = "SELECT count() FROM spanmill.otel_traces \
+                   WHERE ResourceId NOT IN (SELECT ResourceId FROM spanmill.otel_resources)";
+    assert_eq!(stack.query(orphans), "0", "spans without their resource");
+
+    let unindexed = stack.query(
+        "SELECT DISTINCT reinterpretAsUInt64(reverse(TraceId)) FROM spanmill.otel_traces \
+         WHERE cityHash64(TraceId) NOT IN (SELECT TraceHash FROM spanmill.otel_trace_index)",
+    );
+    let unindexed: HashSet<&str> = unindexed.lines().collect();
+    let lost: Vec<_> = acknowledged()
+        .filter(|number| unindexed.contains(number.to_string().as_str()))
+        .collect();
+    assert!(
+        lost.is_empty(),
+        "acknowledged and not in the trace index: {lost:?}"
+    );
+}
