@@ -29,7 +29,10 @@ pub(crate) fn engine(
     let lines = [
         ("OTLP/gRPC", otlp_grpc.to_string()),
         ("OTLP/HTTP", format!("http://{otlp_http}/v1/traces")),
-        ("Admin", format!("http://{admin} (/healthz /readyz /metrics)")),
+        (
+            "Admin",
+            format!("http://{admin} (/healthz /readyz /metrics)"),
+        ),
     ];
     block("Send data", &lines) + &stored(clickhouse, data_dir)
 }

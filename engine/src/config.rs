@@ -34,7 +34,8 @@ pub struct Config {
     pub ack_timeout: Duration,
     /// Bytes of a request, on the wire as well as decompressed.
     pub request_bytes_max: usize,
-    /// Bytes of requests that are being received or wait for ClickHouse, over all shards.
+    /// Bytes of requests that are being received or wait for ClickHouse, in each shard. A compressed
+    /// request counts in both its forms, so this is at least twice `request_bytes_max`.
     pub pending_bytes_max: usize,
     /// How long `shutdown` waits for requests in flight.
     pub drain_timeout: Duration,

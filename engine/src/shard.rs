@@ -29,7 +29,6 @@ pub(crate) struct Shard {
     buffers: RefCell<Vec<Vec<u8>>>,
     gunzip: RefCell<Gunzip>,
     pending_bytes: Cell<usize>,
-    pending_bytes_max: usize,
     unavailable: RefCell<Option<String>>,
     draining: Cell<bool>,
     closed: Cell<bool>,
@@ -41,10 +40,18 @@ pub(crate) struct Shard {
 struct Rows {
     open: Columns,
     open_acks: Acks,
-    sealed: VecDeque<(Chunk, Acks)>,
+    /// When the oldest open row came.
+    open_since: Option<Instant>,
+    sealed: VecDeque<Waits>,
     sealed_rows: usize,
-    /// When the oldest row came.
-    since: Option<Instant>,
+}
+
+/// A chunk that waits for its batch.
+struct Waits {
+    chunk: Chunk,
+    acks: Acks,
+    /// When its oldest row came.
+    since: Instant,
 }
 
 /// Consecutive chunks that are inserted together.
@@ -52,13 +59,14 @@ pub(crate) struct Batch {
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) acks: Acks,
     pub(crate) rows: usize,
+    /// When the oldest row came.
+    pub(crate) since: Instant,
 }
 
 impl Shard {
     pub(crate) fn new(index: usize, config: Arc<Config>, metrics: ShardMetrics) -> Self {
         Shard {
             index,
-            pending_bytes_max: config.pending_bytes_max / config.shards,
             config,
             metrics,
             rows: RefCell::default(),
@@ -92,8 +100,8 @@ impl Shard {
         self.metrics.decoded_spans.inc_by(count as u64);
         self.metrics.decoded_bytes.inc_by(body.len() as u64);
         let waiting = rows.open_acks.add();
-        let first = rows.since.is_none();
-        rows.since.get_or_insert_with(Instant::now);
+        let first = rows.since().is_none();
+        rows.open_since.get_or_insert_with(Instant::now);
         if rows.open.rows() >= CHUNK_ROWS || rows.open.bytes() >= CHUNK_BYTES {
             rows.seal();
         }
@@ -123,7 +131,7 @@ impl Shard {
 
     fn waiting_rows(&self) -> (usize, Duration) {
         let rows = self.rows.borrow();
-        let age = rows.since.map_or(Duration::ZERO, |since| since.elapsed());
+        let age = rows.since().map_or(Duration::ZERO, |since| since.elapsed());
         (rows.count(), age)
     }
 
@@ -136,18 +144,16 @@ impl Shard {
             chunks: Vec::new(),
             acks: Acks::default(),
             rows: 0,
+            since: rows.since().unwrap_or_else(Instant::now),
         };
         while batch.rows < self.config.batch_rows_max {
-            let Some((chunk, acks)) = rows.sealed.pop_front() else {
+            let Some(next) = rows.sealed.pop_front() else {
                 break;
             };
-            rows.sealed_rows -= chunk.rows;
-            batch.rows += chunk.rows;
-            batch.chunks.push(chunk);
-            batch.acks.append(acks);
-        }
-        if rows.count() == 0 {
-            rows.since = None;
+            rows.sealed_rows -= next.chunk.rows;
+            batch.rows += next.chunk.rows;
+            batch.chunks.push(next.chunk);
+            batch.acks.append(next.acks);
         }
         batch
     }
@@ -158,14 +164,10 @@ impl Shard {
         let mut rows = self.rows.borrow_mut();
         rows.seal();
         rows.open.resources.forget();
-        rows.since = None;
-        rows.sealed_rows = 0;
-        let mut refused = 0;
-        for (chunk, acks) in rows.sealed.drain(..) {
-            refused += chunk.rows;
-            acks.refuse(refusal);
+        for waits in rows.sealed.drain(..) {
+            waits.acks.refuse(refusal);
         }
-        refused
+        std::mem::take(&mut rows.sealed_rows)
     }
 
     /// Says whether rows can be inserted at present; `Some` is the reason why not.
@@ -215,11 +217,17 @@ impl Rows {
         self.open.rows() + self.sealed_rows
     }
 
+    /// When the oldest row came; `None` when there is none.
+    fn since(&self) -> Option<Instant> {
+        let oldest = self.sealed.front().map(|waits| waits.since);
+        oldest.or(self.open_since)
+    }
+
     fn seal(&mut self) {
-        if let Some(chunk) = self.open.seal() {
+        if let (Some(chunk), Some(since)) = (self.open.seal(), self.open_since.take()) {
             self.sealed_rows += chunk.rows;
             let acks = std::mem::take(&mut self.open_acks);
-            self.sealed.push_back((chunk, acks));
+            self.sealed.push_back(Waits { chunk, acks, since });
         }
     }
 }
@@ -241,7 +249,7 @@ impl Reservation {
     /// Takes `bytes` more, or refuses the request because too much waits already.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let pending = self.shard.pending_bytes.get() + bytes;
-        if pending > self.shard.pending_bytes_max {
+        if pending > self.shard.config.pending_bytes_max {
             return Err(Refusal::unavailable(
                 "too many bytes wait to be inserted; retry later",
             ));

@@ -224,9 +224,10 @@ pub(crate) static INSERT_TIMEOUT: Setting = Setting {
     key: "insert_timeout",
     group: ENGINE,
     value: "TIME",
-    accepts: "a time from 100ms to 10m, such as 30s",
-    default: Default::Text("30s"),
-    help: "How long one insert may take before it is tried anew with the same bytes",
+    accepts: "a time from 100ms to 10m, such as 5s",
+    default: Default::Text("5s"),
+    help: "How long ClickHouse may take to confirm one insert before it is sent anew with the same \
+           bytes and token, at most until ack_timeout",
     secret: false,
 };
 
@@ -265,10 +266,10 @@ pub(crate) static PENDING_BYTES_MAX: Setting = Setting {
     key: "pending_bytes_max",
     group: LIMITS,
     value: "SIZE",
-    accepts: "a size from 1MiB to 1TiB, such as 512MiB",
-    default: Default::Text("512MiB"),
-    help: "Most bytes all shards together hold that are not stored yet; beyond it, exports are \
-           answered \"retry later\"",
+    accepts: "a size from 1MiB to 1TiB, such as 256MiB",
+    default: Default::Text("256MiB"),
+    help: "Most bytes of exports that each shard holds until they are stored, compressed and \
+           decompressed forms both counted; beyond it, exports are answered \"retry later\"",
     secret: false,
 };
 

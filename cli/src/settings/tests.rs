@@ -66,10 +66,10 @@ fn defaults_are_valid() {
         (10_000, 200_000)
     );
     assert_eq!(settings.batching.age, Duration::from_millis(200));
-    assert_eq!(settings.batching.insert_timeout, Duration::from_secs(30));
+    assert_eq!(settings.batching.insert_timeout, Duration::from_secs(5));
     assert_eq!(settings.batching.ack_timeout, Duration::from_secs(8));
     assert_eq!(settings.memory.request_bytes_max, 64 << 20);
-    assert_eq!(settings.memory.pending_bytes_max, 512 << 20);
+    assert_eq!(settings.memory.pending_bytes_max, 256 << 20);
     assert_eq!(settings.drain_timeout, Duration::from_secs(15));
     assert_eq!(
         (settings.log.format, settings.log.filter.as_str()),
@@ -160,7 +160,7 @@ fn relations_are_checked() {
         &["batch_age", "is not below ack_timeout = \"8s\" (default)"],
     );
     refused(
-        &[("pending_bytes_max", "32MiB")],
+        &[("pending_bytes_max", "127MiB")],
         &["request_bytes_max", "pending_bytes_max"],
     );
     refused(

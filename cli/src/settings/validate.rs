@@ -271,11 +271,15 @@ fn memory(reader: &mut Reader<'_>) -> Option<Memory> {
     let pending = reader.read(&table::PENDING_BYTES_MAX, |text| {
         values::size(text, ByteSize::mib(1)..=ByteSize::tib(1))
     });
-    if request > pending && pending.is_some() {
+    // A compressed request is held in both its forms.
+    if request
+        .zip(pending)
+        .is_some_and(|(request, pending)| request > pending / 2)
+    {
         let request = reader.named(&table::REQUEST_BYTES_MAX);
         let pending = reader.named(&table::PENDING_BYTES_MAX);
         reader.relation(format!(
-            "{request} is above {pending}: such a request could never be held"
+            "{request} is above half of {pending}: such a request could never be held"
         ));
     }
     Some(Memory {

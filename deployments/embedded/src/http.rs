@@ -55,12 +55,15 @@ fn read_until(stream: &mut TcpStream, deadline: Instant) -> io::Result<Vec<u8>> 
             ));
         }
         stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut buffer)? {
-            0 => return Ok(answer),
-            n if answer.len() as u64 + n as u64 > ANSWER_BYTES_MAX => {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok(answer),
+            Ok(n) if answer.len() as u64 + n as u64 > ANSWER_BYTES_MAX => {
                 return Err(io::Error::other("the answer is larger than 64 MiB"));
             }
-            n => answer.extend_from_slice(&buffer[..n]),
+            Ok(n) => answer.extend_from_slice(&buffer[..n]),
+            // A signal to this process, which a read with a time-out does not resume by itself.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Takes the columns of one table and makes a Native block of them, in LZ4 frames with checksums: the
-//! very bytes that go to ClickHouse. It never buffers more than one frame of plain bytes.
+//! very bytes that go to ClickHouse. Large columns are compressed where they lie; only small pieces and
+//! dictionaries are gathered first.
 //!
 //! Format: `native-protocol` of ClickHouse at revision 54460. A frame is
 //! `CityHash128 (16) | method (1) | compressed size with this 9-byte header (4) | plain size (4) | payload`,

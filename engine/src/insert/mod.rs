@@ -54,22 +54,24 @@ impl<R: Reactor> Writer<R> {
             if self.shard.is_closed() {
                 return false;
             }
-            if let Err(error) = self.connect(self.shard.config.insert_timeout).await {
-                self.failed(&error).await;
+            match self.connect(self.shard.config.insert_timeout).await {
+                Ok(()) => self.shard.set_unavailable(None),
+                Err(error) => self.failed(&error).await,
             }
         }
         true
     }
 
-    /// Inserts the batch, or gives it up when `ack_timeout` has passed.
+    /// Inserts the batch, or gives it up when `ack_timeout` has passed since its oldest row came.
     async fn deliver(&mut self, batch: Batch) {
         let begun = Instant::now();
+        let deadline = batch.since + self.shard.config.ack_timeout;
         let inserts = self.inserts_of(&batch);
         let mut done = 0;
         while let Some((token, blocks)) = inserts.get(done) {
-            match self.try_insert(blocks, token, begun).await {
+            match self.try_insert(blocks, token, deadline).await {
                 Ok(()) => done += 1,
-                Err(error) if begun.elapsed() >= self.shard.config.ack_timeout => {
+                Err(error) if Instant::now() >= deadline => {
                     self.failed(&error).await;
                     return self.give_up(batch, &error);
                 }
@@ -113,32 +115,32 @@ impl<R: Reactor> Writer<R> {
         )
     }
 
-    /// One try for a batch whose first began at `begun`.
+    /// One try for a batch that is given up at `deadline`.
     async fn try_insert(
         &mut self,
         blocks: &[&Sealed],
         token: &str,
-        begun: Instant,
+        deadline: Instant,
     ) -> Result<(), InsertError> {
         if self.connection.is_none() {
-            self.connect(self.time_left(begun)).await?;
+            self.connect(self.time_left(deadline)).await?;
         }
-        let limit = self.time_left(begun);
+        let limit = self.time_left(deadline);
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };
         let inserted = within::<R, _>(limit, connection.insert(blocks, token)).await;
         inserted.unwrap_or(Err(InsertError::Timeout(limit)))?;
-        self.recovered();
+        self.failures = 0;
+        self.shard.set_unavailable(None);
         Ok(())
     }
 
     /// How long one step of a try may take: a ClickHouse that hangs must not keep the batch's requests
     /// waiting beyond `ack_timeout`, when their clients would give up by themselves.
-    fn time_left(&self, begun: Instant) -> Duration {
-        let config = &self.shard.config;
-        let left = config.ack_timeout.saturating_sub(begun.elapsed());
-        config.insert_timeout.min(left)
+    fn time_left(&self, deadline: Instant) -> Duration {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.shard.config.insert_timeout.min(left)
     }
 
     async fn connect(&mut self, limit: Duration) -> Result<(), InsertError> {
@@ -152,13 +154,7 @@ impl<R: Reactor> Writer<R> {
             "connected to ClickHouse"
         );
         self.connection = Some(connection);
-        self.recovered();
         Ok(())
-    }
-
-    fn recovered(&mut self) {
-        self.failures = 0;
-        self.shard.set_unavailable(None);
     }
 
     /// Drops the connection, closes the shard to new requests, and waits before the next try. A first
