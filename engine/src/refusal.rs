@@ -13,7 +13,6 @@ use crate::limits::{MESSAGE_BYTES_MAX, RETRY_AFTER};
 #[repr(i32)]
 pub(crate) enum Code {
     InvalidArgument = 3,
-    DeadlineExceeded = 4,
     ResourceExhausted = 8,
     Unimplemented = 12,
     Unavailable = 14,
@@ -33,8 +32,6 @@ pub(crate) enum Kind {
     Invalid,
     /// The body is too large, on the wire or decompressed.
     TooLarge,
-    /// The body did not arrive in time.
-    TooSlow,
     /// No such method or path.
     NotFound,
     /// The path is right, the HTTP method is not.
@@ -49,10 +46,9 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind, for counters.
-    pub(crate) const ALL: [Kind; 8] = [
+    pub(crate) const ALL: [Kind; 7] = [
         Kind::Invalid,
         Kind::TooLarge,
-        Kind::TooSlow,
         Kind::NotFound,
         Kind::Method,
         Kind::ContentType,
@@ -65,7 +61,6 @@ impl Kind {
         match self {
             Kind::Invalid => "invalid",
             Kind::TooLarge => "too_large",
-            Kind::TooSlow => "too_slow",
             Kind::NotFound => "not_found",
             Kind::Method => "method",
             Kind::ContentType => "content_type",
@@ -79,7 +74,6 @@ impl Kind {
         match self {
             Kind::Invalid => Code::InvalidArgument,
             Kind::TooLarge => Code::ResourceExhausted,
-            Kind::TooSlow => Code::DeadlineExceeded,
             Kind::NotFound | Kind::Method | Kind::ContentType | Kind::Encoding => {
                 Code::Unimplemented
             }
@@ -92,7 +86,6 @@ impl Kind {
         match self {
             Kind::Invalid => 400,
             Kind::TooLarge => 413,
-            Kind::TooSlow => 408,
             Kind::NotFound => 404,
             Kind::Method => 405,
             Kind::ContentType | Kind::Encoding => 415,
@@ -107,6 +100,11 @@ impl Refusal {
         let mut message = message.into();
         message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
         Refusal { kind, message }
+    }
+
+    /// The body did not arrive in time: the network's fault, or the sender's load, and no reason to lose it.
+    pub(crate) fn too_slow() -> Self {
+        Refusal::unavailable("the body took too long to arrive")
     }
 
     /// "Retry later", with the reason.

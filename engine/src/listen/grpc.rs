@@ -171,12 +171,7 @@ async fn export<R: Reactor>(
     let gathered = gather(stream, &mut body, shard);
     within::<R, _>(BODY_TIMEOUT, gathered)
         .await
-        .unwrap_or_else(|| {
-            Err(Refusal::new(
-                Kind::TooSlow,
-                "the body took too long to arrive",
-            ))
-        })?;
+        .unwrap_or_else(|| Err(Refusal::too_slow()))?;
     let encoding = match body.bytes()[0] {
         0 => Encoding::Identity,
         1 if encoding != Encoding::Identity => encoding,

@@ -151,12 +151,7 @@ async fn export<R: Reactor>(
     };
     within::<R, _>(BODY_TIMEOUT, gathered)
         .await
-        .unwrap_or_else(|| {
-            Err(Refusal::new(
-                Kind::TooSlow,
-                "the body took too long to arrive",
-            ))
-        })?;
+        .unwrap_or_else(|| Err(Refusal::too_slow()))?;
     body.store_traces(encoding).await
 }
 

@@ -172,7 +172,6 @@ fn refusals_are_counted(reactor: ReactorChoice) {
         ("content_type", 5.0),
         ("encoding", 46.0),
         ("unavailable", 57.0),
-        ("too_slow", 0.0),
     ];
     for (reason, count) in refused {
         let name = format!("spanmill_refused_total{{shard=\"0\",reason=\"{reason}\"}}");
