@@ -78,6 +78,10 @@ pub(crate) fn walk_traces(
 
 #[inline]
 fn utf8(text: &[u8]) -> Result<&[u8], DecodeError> {
+    // Nearly all text is short and ASCII, where this look is cheaper than the call below.
+    if text.is_ascii() {
+        return Ok(text);
+    }
     match simdutf8::basic::from_utf8(text) {
         Ok(_) => Ok(text),
         Err(_) => Err(DecodeError::NotUtf8),

@@ -66,6 +66,9 @@ pub(super) fn attribute<E>(
 where
     DecodeError: From<E>,
 {
+    if let Some((key, string)) = common_string(key_value) {
+        return Ok(take(key, ValueType::String, utf8(string)?)?);
+    }
     let (key, value) = read_key_value(key_value)?;
     let value = read_any_value(&value)?;
     if let AnyValue::String(string) = value {
@@ -90,6 +93,29 @@ pub(super) fn owned_attribute(
         });
         Ok::<(), DecodeError>(())
     })
+}
+
+/// Key and text of a `KeyValue` in the form that nearly every sender writes: the key, then a value that is
+/// one string, each length in one byte. `None` means no more than "read it the long way".
+#[inline]
+fn common_string(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    const KEY: u8 = 0x0a;
+    const VALUE: u8 = 0x12;
+    const STRING: u8 = 0x0a;
+    const ONE_BYTE: u8 = 0x7f;
+    let (&[key_tag, key_length], rest) = message.split_first_chunk()?;
+    if key_tag != KEY || key_length > ONE_BYTE {
+        return None;
+    }
+    let (key, rest) = rest.split_at_checked(usize::from(key_length))?;
+    let (&[value_tag, value_length, string_tag, string_length], string) =
+        rest.split_first_chunk()?;
+    let is_common = value_tag == VALUE
+        && string_tag == STRING
+        && value_length <= ONE_BYTE
+        && usize::from(value_length) == string.len() + 2
+        && usize::from(string_length) == string.len();
+    is_common.then_some((key, string))
 }
 
 #[inline]
