@@ -10,7 +10,8 @@ use super::{Attributes, Fixed, LowCardinality, NotUtf8, Strings};
 /// See the module.
 pub(crate) struct Promotion {
     columns: Vec<Promoted>,
-    /// Spans ended in this chunk; a column that is ahead of it already has the present span's value.
+    /// Spans ended in this chunk. A column that is ahead has the present span's value already; one that is
+    /// behind is filled when its next value comes, or when the resource ends.
     rows: usize,
 }
 
@@ -64,42 +65,55 @@ impl Promotion {
         let Some(column) = self.columns.get_mut(key as usize) else {
             return Ok(false);
         };
-        if column.rows() != self.rows {
+        if column.rows() > self.rows {
             return Ok(false);
         }
+        let is_text = kind == ValueType::String && !value.is_empty();
         match column {
-            Promoted::Dictionary(column) if kind == ValueType::String && !value.is_empty() => {
+            Promoted::Dictionary(column) if is_text => {
+                fill_dictionary(column, self.rows)?;
                 column.push(value)?;
             }
-            Promoted::Text(column) if kind == ValueType::String && !value.is_empty() => {
+            Promoted::Text(column) if is_text => {
+                column.push_run(b"", self.rows - column.rows());
                 column.push(value);
             }
-            Promoted::Code(column) if kind == ValueType::Int => match code(value) {
-                Some(code) => column.push(code.to_le_bytes()),
-                None => return Ok(false),
-            },
+            Promoted::Code(column) if kind == ValueType::Int => {
+                let Some(code) = code(value) else {
+                    return Ok(false);
+                };
+                column.push_run([0; 2], self.rows - column.rows());
+                column.push(code.to_le_bytes());
+            }
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    /// Ends the row of a span: columns that got no value get the one that means "absent".
+    /// Ends the row of a span. Columns that got no value are filled later, many rows at a time.
     #[inline]
     pub(crate) fn end_row(&mut self) {
+        self.rows += 1;
+    }
+
+    /// Fills every column up to the last ended row with the value that means "absent".
+    pub(crate) fn fill(&mut self) -> Result<(), NotUtf8> {
         for column in &mut self.columns {
-            if column.rows() > self.rows {
-                continue;
-            }
             match column {
-                Promoted::Dictionary(column) => {
-                    let pushed = column.push(b"");
-                    debug_assert!(pushed.is_ok(), "the empty string is UTF-8");
-                }
-                Promoted::Text(column) => column.push(b""),
-                Promoted::Code(column) => column.push([0; 2]),
+                Promoted::Dictionary(column) => fill_dictionary(column, self.rows)?,
+                Promoted::Text(column) => column.push_run(b"", self.rows - column.rows()),
+                Promoted::Code(column) => column.push_run([0; 2], self.rows - column.rows()),
             }
         }
-        self.rows += 1;
+        Ok(())
+    }
+}
+
+/// Appends "absent" up to `rows` rows; none leaves the dictionary as it is.
+fn fill_dictionary(column: &mut LowCardinality, rows: usize) -> Result<(), NotUtf8> {
+    match rows - column.rows() {
+        0 => Ok(()),
+        absent => column.push_run(b"", absent),
     }
 }
 

@@ -19,6 +19,13 @@ impl Strings {
         self.rows += 1;
     }
 
+    /// Appends the same value `rows` times.
+    pub(crate) fn push_run(&mut self, value: &[u8], rows: usize) {
+        for _ in 0..rows {
+            self.push(value);
+        }
+    }
+
     #[inline]
     pub(crate) fn rows(&self) -> usize {
         self.rows

@@ -134,9 +134,10 @@ impl TraceColumns {
         Ok(())
     }
 
-    /// Fills the resource columns of every span that has none yet.
+    /// Fills the resource columns, and those of promoted attributes, of every span that has none yet.
     pub(crate) fn end_resource(&mut self, id: u64, service: &[u8]) -> Result<(), NotUtf8> {
         let rows = self.spans() - self.resource_id.rows();
+        self.promoted.fill()?;
         self.resource_id.push_run(id.to_le_bytes(), rows);
         self.service.push_run(service, rows)
     }
