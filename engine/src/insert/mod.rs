@@ -167,7 +167,7 @@ impl<R: Reactor> Writer<R> {
             return;
         }
         if self.failures.is_power_of_two() {
-            tracing::warn!(shard = self.shard.index, failures = self.failures, %error, "insert failed");
+            tracing::warn!(shard = self.shard.index, failures = self.failures, %error, "cannot insert; trying again");
         }
         self.shard
             .set_unavailable(Some(format!("ClickHouse does not take inserts: {error}")));
