@@ -10,6 +10,7 @@ mod columns;
 mod config;
 mod decode;
 mod engine;
+mod gunzip;
 mod insert;
 mod limits;
 mod listen;

@@ -3,8 +3,8 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::nearest::nearest;
 use super::problem::{Given, Problem, Source};
-use super::sources::nearest;
 use super::table::{self, Setting};
 
 /// Read by other parts of Spanmill and by its tests: where libchdb lies, which binary to run.

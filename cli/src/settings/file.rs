@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_saphyr::Spanned;
 
+use super::nearest::nearest;
 use super::problem::{Given, Problem, Source};
-use super::sources::nearest;
 use super::table::{self, Setting};
 
 /// Reads the file at `path`; problems are added for all that cannot be used.

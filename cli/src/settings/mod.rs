@@ -4,6 +4,7 @@
 
 mod environment;
 mod file;
+mod nearest;
 mod problem;
 mod reader;
 mod reference;

@@ -29,13 +29,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, pipe2, setsid};
 
 use crate::folder::rotate_log;
-use crate::server::STOP_S;
 
 /// How often `exit` is typed while stopping: one line can be lost to a prompt being set up.
 const TYPE_EXIT_EVERY: Duration = Duration::from_millis(100);
 /// How often the log's size is looked at, and at what size it is moved aside.
 const LOG_CHECK_EVERY: Duration = Duration::from_secs(30);
 const LOG_BYTES_MAX: u64 = 64 << 20;
+/// How long the parent waits from SIGTERM to SIGKILL, in seconds; 1 to 2 are usual.
+pub(crate) const STOP_S: u64 = 30;
 /// A stop that takes longer ends the process hard, which acknowledged rows survive. Shorter than
 /// the parent waits, so that an orphan follows the same rule.
 const STOP_MAX: Duration = Duration::from_secs(STOP_S - 5);

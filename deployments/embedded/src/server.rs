@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 
 use crate::Error;
 use crate::folder::{DataFolder, log_tail};
-use crate::host::HostArgs;
+use crate::host::{HostArgs, STOP_S};
 use crate::http::{self, QueryError};
 use crate::library;
 use crate::options::ServerOptions;
@@ -26,8 +26,6 @@ use crate::ports::{self, Ports};
 /// From spawn to the first answer: 0.4 s with the library in memory, some 15 s from a slow disk,
 /// more when a large database is loaded.
 const START_S: u64 = 180;
-/// From SIGTERM to SIGKILL; 1 to 2 s are usual.
-pub(crate) const STOP_S: u64 = 30;
 /// How often readiness is asked for, unless the process ends earlier.
 const ASK_EVERY: Duration = Duration::from_millis(10);
 /// How long an answer may take before the question is put again: short at first, since whoever else

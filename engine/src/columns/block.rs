@@ -10,7 +10,7 @@ use cityhash_102_rs::city_hash_128;
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use spanmill_schema::tables::Table;
 
-use super::strings::push_varint;
+use super::varint::push_varint;
 
 /// Plain bytes of a frame, at most. ClickHouse's own writers use 1 MiB.
 const FRAME_BYTES: usize = 1 << 20;

@@ -7,7 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::block::BlockWriter;
 use super::column::{Buffer, Column, next_mark};
-use super::strings::push_varint;
+use super::varint::push_varint;
 use super::{NotUtf8, clear_buffer, smaller_capacity};
 
 /// Bit of the key header that says "the dictionary follows in this block" (`HasAdditionalKeysBit`).

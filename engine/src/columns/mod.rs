@@ -13,6 +13,7 @@ mod resources;
 mod set;
 mod strings;
 mod traces;
+mod varint;
 
 pub(crate) use attributes::{Attributes, OwnedAttribute};
 pub(crate) use block::{BlockWriter, Compressor, empty_block};
@@ -22,8 +23,9 @@ pub(crate) use fixed::{Fixed, Offsets};
 pub(crate) use lowcard::LowCardinality;
 pub(crate) use resources::{ResourceId, ResourceRow, Resources};
 pub(crate) use set::Columns;
-pub(crate) use strings::{Strings, push_varint};
+pub(crate) use strings::Strings;
 pub(crate) use traces::{Event, Link, SpanRow, TraceColumns};
+pub(crate) use varint::push_varint;
 
 /// A string that is no UTF-8 reached a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

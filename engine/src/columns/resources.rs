@@ -11,7 +11,7 @@ use spanmill_schema::tables::{RESOURCES, ValueType};
 use super::block::Compressor;
 use super::chunk::column_set;
 use super::column::next_mark;
-use super::strings::push_varint;
+use super::varint::push_varint;
 use super::{
     Attributes, Buffer, ColumnSet, Fixed, LowCardinality, NotUtf8, OwnedAttribute, Sealed,
 };

@@ -3,6 +3,7 @@
 use super::block::BlockWriter;
 use super::clear_buffer;
 use super::column::{Buffer, Column, next_mark};
+use super::varint::push_varint;
 
 #[derive(Default)]
 pub(crate) struct Strings {
@@ -63,16 +64,6 @@ impl Column for Strings {
     }
 }
 
-/// Appends `value` as ClickHouse's (and protobuf's) base-128 varint.
-#[inline]
-pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,8 +80,5 @@ mod tests {
         assert_eq!(&column.data()[..5], &[2, b'a', b'b', 0xac, 0x02]);
         column.rollback(&mut marks.drain(..));
         assert_eq!((column.data(), column.rows()), (&[2, b'a', b'b'][..], 1));
-        let mut long = Vec::new();
-        push_varint(&mut long, 16_384);
-        assert_eq!(long, [0x80, 0x80, 0x01]);
     }
 }

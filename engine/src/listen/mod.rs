@@ -2,7 +2,6 @@
 //! the shard's columns. What comes out is an answer in the transport's own terms.
 
 mod grpc;
-mod gunzip;
 mod http;
 mod linger;
 mod replay;
@@ -19,7 +18,6 @@ use crate::metrics::TransportMetrics;
 use crate::reactor::Reactor;
 use crate::shard::Shard;
 
-pub(crate) use gunzip::Gunzip;
 pub(crate) use http::{Answer, answer_http};
 pub(crate) use linger::Linger;
 pub use sockets::BindError;

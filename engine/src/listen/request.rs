@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::gunzip::GunzipError;
+use crate::gunzip::GunzipError;
 use crate::refusal::{Kind, Refusal};
 use crate::shard::{Reservation, Shard};
 
