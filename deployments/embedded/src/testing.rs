@@ -4,6 +4,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -148,19 +149,20 @@ impl Drop for TestServer {
     }
 }
 
-/// The host program of tests: `spanmill clickhouse-host`, built once per process with the profile
-/// and into the target folder of the running test. `SPANMILL_BIN` names another executable.
+/// The host program of tests: `spanmill clickhouse-host`, with the profile and in the target folder of
+/// the running test, built if it is not there or older than its sources. `SPANMILL_BIN` names another
+/// executable.
 pub fn host_program() -> Vec<OsString> {
     static SPANMILL: OnceLock<PathBuf> = OnceLock::new();
     let spanmill = SPANMILL.get_or_init(|| match env::var_os(BIN_VARIABLE) {
         Some(path) if !path.is_empty() => path.into(),
-        _ => build_spanmill(),
+        _ => current_spanmill(),
     });
     vec![spanmill.into(), "clickhouse-host".into()]
 }
 
-/// A test runs as `TARGET[/TRIPLE]/PROFILE/deps/NAME`, an example without `deps`.
-fn build_spanmill() -> PathBuf {
+/// A test runs as `TARGET[/TRIPLE]/PROFILE/deps/NAME`, other programs without `deps`.
+fn current_spanmill() -> PathBuf {
     let test = env::current_exe().expect("the path of the running test");
     let folder = test.parent().expect("a test's folder");
     let in_deps = ["deps", "examples"]
@@ -171,6 +173,31 @@ fn build_spanmill() -> PathBuf {
     } else {
         folder
     };
+    let spanmill = profile_dir.join("spanmill");
+    // A test of the whole workspace has built it already. Asking cargo for this one package would then
+    // build it anew with all it depends on, since the features of the others fall away.
+    if !is_newer_than_its_sources(&spanmill) {
+        build_spanmill(profile_dir);
+    }
+    spanmill
+}
+
+/// By the sources that cargo lists beside an executable, as make would.
+fn is_newer_than_its_sources(executable: &Path) -> bool {
+    let modified = |path: &Path| path.metadata().and_then(|data| data.modified());
+    let list = fs::read_to_string(executable.with_extension("d")).unwrap_or_default();
+    let Some((_, sources)) = list.split_once(": ") else {
+        return false;
+    };
+    let Ok(built) = modified(executable) else {
+        return false;
+    };
+    sources
+        .split_whitespace()
+        .all(|source| modified(Path::new(source)).is_ok_and(|changed| changed <= built))
+}
+
+fn build_spanmill(profile_dir: &Path) {
     let name = |path: &Path| path.file_name().map(OsString::from).unwrap_or_default();
     let profile = match name(profile_dir) {
         debug if debug == "debug" => "dev".into(),
@@ -207,5 +234,4 @@ fn build_spanmill() -> PathBuf {
         "the host of the test's ClickHouse did not build:\n{}",
         String::from_utf8_lossy(&built.stderr)
     );
-    profile_dir.join("spanmill")
 }
