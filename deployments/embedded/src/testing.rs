@@ -5,11 +5,12 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -182,19 +183,29 @@ fn current_spanmill() -> PathBuf {
     spanmill
 }
 
-/// By the sources that cargo lists beside an executable, as make would.
+/// Compares times as make would, with everything in the workspace that goes into a build.
 fn is_newer_than_its_sources(executable: &Path) -> bool {
-    let modified = |path: &Path| path.metadata().and_then(|data| data.modified());
-    let list = fs::read_to_string(executable.with_extension("d")).unwrap_or_default();
-    let Some((_, sources)) = list.split_once(": ") else {
-        return false;
-    };
-    let Ok(built) = modified(executable) else {
-        return false;
-    };
-    sources
-        .split_whitespace()
-        .all(|source| modified(Path::new(source)).is_ok_and(|changed| changed <= built))
+    let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let built = executable.metadata().and_then(|data| data.modified());
+    built.is_ok_and(|built| nothing_changed_since(built, workspace).unwrap_or(false))
+}
+
+fn nothing_changed_since(built: SystemTime, folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_apart = name.starts_with('.') || name == "target" || name == "tests";
+        let unchanged = match entry.file_type()? {
+            _ if is_apart => true,
+            kind if kind.is_dir() => nothing_changed_since(built, &entry.path())?,
+            _ => name.ends_with(".md") || entry.metadata()?.modified()? <= built,
+        };
+        if !unchanged {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn build_spanmill(profile_dir: &Path) {
