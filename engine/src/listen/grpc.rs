@@ -14,7 +14,6 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::replay::Replay;
 use super::request::{Body, ENCODINGS, Encoding};
 use super::{Linger, Stop, stopped};
 use crate::limits::{
@@ -53,6 +52,7 @@ pub(super) async fn serve<R: Reactor>(mut stream: Linger<R>, shard: Rc<Shard>, m
         let _ = stream.shutdown().await;
         return;
     }
+    stream.unread(seen);
     let handshake = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -61,7 +61,7 @@ pub(super) async fn serve<R: Reactor>(mut stream: Linger<R>, shard: Rc<Shard>, m
         .max_header_list_size(HEADER_BYTES_MAX)
         .max_concurrent_reset_streams(STREAMS_MAX as usize)
         .reset_stream_duration(RESET_MEMORY)
-        .handshake::<_, Bytes>(Replay::new(seen, stream));
+        .handshake::<_, Bytes>(stream);
     let Ok(mut connection) = handshake.await else {
         return;
     };

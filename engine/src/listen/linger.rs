@@ -1,7 +1,7 @@
-//! A connection that closes in a way that lets its peer read the last answer. A socket that is closed
-//! while bytes lie in it unread resets its peer, and a reset may take an answer away that was not read
-//! yet: so after the last byte is written, what the peer still sends is read off and dropped, within
-//! bounds.
+//! A connection whose first bytes can be looked at and read again, and that closes in a way that lets its
+//! peer read the last answer. A socket that is closed while bytes lie in it unread resets its peer, and a
+//! reset may take an answer away that was not read yet: so after the last byte is written, what the peer
+//! still sends is read off and dropped, within bounds.
 
 use std::future::Future;
 use std::io;
@@ -17,9 +17,12 @@ use crate::reactor::Reactor;
 /// Bytes read off at once.
 const ROOM: usize = 16 << 10;
 
-/// See the module: only `poll_shutdown` differs from the stream inside.
+/// See the module: reading begins with what was given back, shutting down waits; all else is the stream's.
 pub(crate) struct Linger<R: Reactor> {
     inner: R::Stream,
+    /// Bytes given back, and how many of them were read again.
+    unread: Vec<u8>,
+    read: usize,
     closing: Option<Closing>,
 }
 
@@ -34,8 +37,16 @@ impl<R: Reactor> Linger<R> {
     pub(crate) fn new(inner: R::Stream) -> Self {
         Linger {
             inner,
+            unread: Vec::new(),
+            read: 0,
             closing: None,
         }
+    }
+
+    /// Gives back the first bytes of the connection, all that was read so far.
+    pub(crate) fn unread(&mut self, bytes: Vec<u8>) {
+        self.unread = bytes;
+        self.read = 0;
     }
 }
 
@@ -45,7 +56,15 @@ impl<R: Reactor> AsyncRead for Linger<R> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        let this = &mut *self;
+        let rest = &this.unread[this.read..];
+        if rest.is_empty() {
+            return Pin::new(&mut this.inner).poll_read(context, buffer);
+        }
+        let count = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..count]);
+        this.read += count;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -4,7 +4,6 @@
 mod grpc;
 mod http;
 mod linger;
-mod replay;
 mod request;
 mod sockets;
 
