@@ -4,16 +4,19 @@
 
 mod error;
 mod migrations;
+mod promoted;
 mod run;
 mod server;
 mod split;
-pub mod tables;
+mod tables;
+mod value_type;
 
 pub use error::{MigrateError, NotReady, ServerError};
+pub use promoted::{PROMOTED_LOGS, PROMOTED_MAX, PROMOTED_SPANS};
+pub use promoted::{Promoted, PromotedError, PromotedKind};
 pub use run::{Report, migrate, verify};
-pub use tables::{
-    Column, PROMOTED_SPAN_ATTRIBUTES, Promoted, PromotedKind, RESOURCES, TRACES, Table, ValueType,
-};
+pub use tables::{Column, DATABASE, MetricType, NumberType, Partition, Table, TableId, Tables};
+pub use value_type::ValueType;
 
 /// Where ClickHouse's HTTP interface listens, and the account to use there.
 #[derive(Clone)]
