@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::request::{Body, ENCODINGS, Encoding};
 use super::{Linger, Stop, stopped};
+use crate::decode::Signal;
 use crate::limits::{
     BODY_TIMEOUT, CONNECTION_WINDOW, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, FRAME_BYTES, HEAD_TIMEOUT,
     HEADER_BYTES_MAX, RESET_MEMORY, STREAM_WINDOW, STREAMS_MAX,
@@ -182,7 +183,7 @@ async fn export<R: Reactor>(
             ));
         }
     };
-    body.store_traces(encoding).await
+    body.store(Signal::Traces, encoding).await.map(drop)
 }
 
 /// Gathers the one message of a unary call.

@@ -18,6 +18,7 @@ use prost::Message as _;
 
 use super::request::{Body, ENCODINGS, Encoding};
 use super::{Linger, Stop, stopped};
+use crate::decode::Signal;
 use crate::limits::{BODY_TIMEOUT, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, HTTP1_HEAD_BYTES_MAX};
 use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
@@ -152,7 +153,7 @@ async fn export<R: Reactor>(
     within::<R, _>(BODY_TIMEOUT, gathered)
         .await
         .unwrap_or_else(|| Err(Refusal::too_slow()))?;
-    body.store_traces(encoding).await
+    body.store(Signal::Traces, encoding).await.map(drop)
 }
 
 /// Full success is an empty `ExportTraceServiceResponse`.

@@ -168,6 +168,9 @@ pub fn migrated_clickhouse() -> TestServer {
     clickhouse
 }
 
+/// Longer than any test's rows are old.
+const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// One shard on free ports that inserts each request as it comes, so that no test waits for a batch.
 pub fn config(clickhouse: &TestServer) -> Config {
     config_for(clickhouse.native_addr(), clickhouse.http_url())
@@ -194,6 +197,9 @@ pub fn config_for(native: SocketAddr, http_url: String) -> Config {
         ack_timeout: PATIENCE,
         request_bytes_max: 4 << 20,
         pending_bytes_max: 64 << 20,
+        tables: std::sync::Arc::default(),
+        timestamp_past_max: A_CENTURY,
+        timestamp_future_max: A_CENTURY,
         drain_timeout: Duration::from_secs(10),
     }
 }
