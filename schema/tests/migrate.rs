@@ -3,13 +3,23 @@
 mod support;
 
 use spanmill_embedded::testing::TestServer;
-use spanmill_schema::{Connection, MigrateError, NotReady, Report, ServerError, migrate, verify};
+use spanmill_schema::{
+    Connection, MigrateError, NotReady, Report, SchemaSettings, ServerError, Tables,
+};
 use support::{ask, fresh, migrated};
 
 const FILES: [&str; 2] = [
     "000_create_databases_and_resources.sql",
     "003_create_otel_traces.sql",
 ];
+
+async fn migrate(connection: &Connection) -> Result<Report, MigrateError> {
+    spanmill_schema::migrate(connection, &SchemaSettings::default()).await
+}
+
+async fn verify(connection: &Connection) -> Result<(), NotReady> {
+    spanmill_schema::verify(connection, &Tables::default()).await
+}
 
 fn everything() -> Report {
     Report {
@@ -25,11 +35,12 @@ fn nothing() -> Report {
     }
 }
 
-/// What exists, to the column: equal before and after means that a run changed nothing.
+/// What exists, to the column: equal before and after means that a run changed nothing. Views are
+/// made anew on each run, so only their text is compared.
 fn shape(server: &TestServer) -> String {
     ask(
         server,
-        "SELECT database, name, uuid, create_table_query FROM system.tables \
+        "SELECT database, name, if(engine = 'View', '', toString(uuid)), create_table_query FROM system.tables \
          WHERE database IN ('spanmill', 'otel') AND engine != 'Dictionary' ORDER BY ALL",
     )
 }
@@ -112,7 +123,7 @@ async fn a_file_that_failed_midway_is_run_again() {
             beginning,
             ..
         }) => {
-            assert_eq!((name.as_str(), number), (FILES[0], 4));
+            assert_eq!((name.as_str(), number), (FILES[0], 6));
             assert!(
                 beginning.contains("spanmill.otel_resource_attributes"),
                 "{beginning}"
