@@ -110,7 +110,10 @@ fn migrate(clickhouse: &ClickHouse) -> Result<()> {
     let runtime = runtime.context("the runtime for migrations")?;
     let connection = engine::connection(clickhouse);
     let report = runtime
-        .block_on(spanmill_schema::migrate(&connection))
+        .block_on(spanmill_schema::migrate(
+            &connection,
+            &spanmill_schema::SchemaSettings::default(),
+        ))
         .with_context(|| format!("the tables at {} could not be made", clickhouse.http))?;
     info!(applied = ?report.applied, already = report.already, "tables are up to date");
     Ok(())
