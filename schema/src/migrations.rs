@@ -18,9 +18,10 @@ macro_rules! migrations {
     };
 }
 
-/// In order of number. 001 is kept for metrics and 002 for logs.
+/// In order of number. 002 is kept for logs.
 pub(crate) static MIGRATIONS: &[Migration] = migrations![
     "000_create_databases_and_resources.sql",
+    "001_create_otel_metrics.sql",
     "003_create_otel_traces.sql"
 ];
 
