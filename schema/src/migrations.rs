@@ -18,10 +18,13 @@ macro_rules! migrations {
     };
 }
 
-/// In order of number. 001 is kept for metrics and 002 for logs.
+/// In order of number. 002 is kept for logs.
 pub(crate) static MIGRATIONS: &[Migration] = migrations![
     "000_create_databases_and_resources.sql",
-    "003_create_otel_traces.sql"
+    "001_create_otel_metrics.sql",
+    "003_create_otel_traces.sql",
+    "006_create_otel_metrics_5m.sql",
+    "007_create_otel_metrics_1h.sql",
 ];
 
 /// Where migrations keep the ledger of what was applied; run before any numbered file.

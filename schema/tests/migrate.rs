@@ -8,9 +8,12 @@ use spanmill_schema::{
 };
 use support::{ask, fresh, migrated};
 
-const FILES: [&str; 2] = [
+const FILES: [&str; 5] = [
     "000_create_databases_and_resources.sql",
+    "001_create_otel_metrics.sql",
     "003_create_otel_traces.sql",
+    "006_create_otel_metrics_5m.sql",
+    "007_create_otel_metrics_1h.sql",
 ];
 
 async fn migrate(connection: &Connection) -> Result<Report, MigrateError> {
