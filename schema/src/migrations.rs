@@ -18,10 +18,13 @@ macro_rules! migrations {
     };
 }
 
-/// In order of number. 001 is kept for metrics and 002 for logs.
+/// In order of number. 001 is kept for metrics.
 pub(crate) static MIGRATIONS: &[Migration] = migrations![
     "000_create_databases_and_resources.sql",
-    "003_create_otel_traces.sql"
+    "002_create_otel_logs.sql",
+    "003_create_otel_traces.sql",
+    "004_create_otel_span_stats.sql",
+    "005_create_otel_service_dependencies.sql"
 ];
 
 /// Where migrations keep the ledger of what was applied; run before any numbered file.
@@ -95,6 +98,7 @@ mod tests {
             let says = |words: &str| statement.contains(words);
             let replaces = says("OR REPLACE")
                 || says("MODIFY TTL")
+                || says("MODIFY QUERY")
                 || says("{{span_promoted_columns}}")
                 || says("{{log_promoted_columns}}");
             assert!(
