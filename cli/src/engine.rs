@@ -1,5 +1,7 @@
 //! Takes settings and a ClickHouse, and hands out what the engine and the migrations are told.
 
+use std::sync::Arc;
+
 use spanmill_engine::Config;
 use spanmill_schema::Connection;
 
@@ -19,6 +21,7 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
             user: clickhouse.user.clone(),
             password: clickhouse.password.reveal().to_owned(),
         },
+        tables: Arc::clone(&settings.schema.tables),
         batch_rows: settings.batching.rows,
         batch_rows_max: settings.batching.rows_max,
         batch_age: settings.batching.age,

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use spanmill_embedded::Port;
 use spanmill_engine::ReactorChoice;
+use spanmill_schema::SchemaSettings;
 
 pub(crate) use problem::SettingsError;
 pub(crate) use reference::markdown;
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     /// Whether its addresses were given; if not, `up` runs the embedded one instead.
     pub clickhouse_is_given: bool,
     pub embedded: EmbeddedPorts,
+    /// What migrations bring the tables to, and the engine fills them by.
+    pub schema: SchemaSettings,
     pub listeners: Listeners,
     pub shards: usize,
     pub reactor: ReactorChoice,
