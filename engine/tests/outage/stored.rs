@@ -50,11 +50,19 @@ pub(crate) fn assert_stored(stack: &Stack, ledger: &Ledger, requests: u64) {
         for (id, count) in &stored {
             assert_eq!(*count, 1, "{table}: row {id} is stored {count} times");
             let id: u64 = id.parse().expect("an id");
-            assert!(sent.contains(&id), "{table}: row {id} was refused or never sent");
+            assert!(
+                sent.contains(&id),
+                "{table}: row {id} was refused or never sent"
+            );
         }
         let lost = acknowledged.iter().flat_map(|number| ids(**number));
-        let lost: Vec<_> = lost.filter(|id| !stored.contains_key(&id.to_string())).collect();
-        assert!(lost.is_empty(), "{table}: acknowledged and not stored: {lost:?}");
+        let lost: Vec<_> = lost
+            .filter(|id| !stored.contains_key(&id.to_string()))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "{table}: acknowledged and not stored: {lost:?}"
+        );
     }
     assert_nothing_is_orphaned(stack);
     assert_rolled_up(stack, &acknowledged, requests);
@@ -92,7 +100,10 @@ fn assert_rolled_up(stack: &Stack, acknowledged: &HashSet<u64>, requests: u64) {
             let count = counts.get(&name(number)).copied().unwrap_or(0);
             match acknowledged.contains(&number) {
                 true => assert_eq!(count, rows, "request {number}: {rollup}"),
-                false => assert!(count <= rows, "request {number}: {count} of {rows}: {rollup}"),
+                false => assert!(
+                    count <= rows,
+                    "request {number}: {count} of {rows}: {rollup}"
+                ),
             }
         }
     }
