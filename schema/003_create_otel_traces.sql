@@ -1,6 +1,6 @@
 -- Spans, the index from a trace id to its time range, and the Collector exporter's view of both.
 
-CREATE TABLE IF NOT EXISTS spanmill.otel_traces
+CREATE TABLE IF NOT EXISTS spanmill.otel_traces {{on_cluster}}
 (
     `Timestamp` DateTime64(9) CODEC(Delta(8), ZSTD(1)),
     `TraceId` FixedString(16) CODEC(ZSTD(1)),
@@ -22,16 +22,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_traces
     `Duration` UInt64 CODEC(T64, ZSTD(1)),
     `StatusCode` UInt8 CODEC(ZSTD(1)),
     `StatusMessage` String CODEC(ZSTD(1)),
-    -- Promoted attributes. An empty string or 0 says that the span lacks the key or that its value is
-    -- of another type, and then stands in SpanAttributes.
-    `HttpRequestMethod` LowCardinality(String) CODEC(ZSTD(1)),
-    `HttpResponseStatusCode` UInt16 CODEC(ZSTD(1)),
-    `HttpRoute` LowCardinality(String) CODEC(ZSTD(1)),
-    `UrlPath` String CODEC(ZSTD(1)),
-    `ServerAddress` LowCardinality(String) CODEC(ZSTD(1)),
-    `DbSystemName` LowCardinality(String) CODEC(ZSTD(1)),
-    `RpcMethod` LowCardinality(String) CODEC(ZSTD(1)),
-    `MessagingDestinationName` LowCardinality(String) CODEC(ZSTD(1)),
+    -- Here stand the columns of promoted attributes, added below.
     `SpanAttributes` Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     `SpanAttributeTypes` Array(UInt8) CODEC(ZSTD(1)),
     `DroppedAttributesCount` UInt32 CODEC(ZSTD(1)),
@@ -52,10 +43,9 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_traces
     -- On the text form, because that is what a filter on the view in `otel` compares.
     INDEX idx_trace_id_hex lower(hex(TraceId)) TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = MergeTree
+ENGINE = {{Replicated}}MergeTree
 PARTITION BY toStartOfHour(Timestamp)
 ORDER BY (ServiceName, SpanName, toDateTime(Timestamp))
-TTL toDateTime(Timestamp) + toIntervalDay(30)
 SETTINGS
     ttl_only_drop_parts = 1,
     -- How many inserted parts are remembered, so that an insert retried under its token is dropped.
@@ -63,24 +53,46 @@ SETTINGS
     -- others; * 2 because an insert at the turn of an hour makes two parts = 192,000.
     -- A shard has one insert in flight, so its own later inserts never push a retry out.
     -- Cost, measured: 240 bytes of the server's memory for each part remembered, 48 MB when full.
-    non_replicated_deduplication_window = 200000;
+    -- On a cluster ClickHouse Keeper remembers them instead, for each ClickHouse shard.
+    {{deduplication}};
+
+-- An empty string or 0 in a promoted column says that the span lacks the key or that its value is of
+-- another type, and then stands in SpanAttributes. The comment of such a column holds the key.
+ALTER TABLE spanmill.otel_traces {{on_cluster}} {{span_promoted_columns}};
+
+ALTER TABLE spanmill.otel_traces {{on_cluster}}
+MODIFY TTL toDateTime(Timestamp) + toIntervalDay({{retention_raw}});
+
+-- Engines insert into a shard's own table; this one is for readers.
+{{if_cluster}} CREATE TABLE IF NOT EXISTS spanmill.otel_traces_distributed {{on_cluster}}
+AS spanmill.otel_traces
+ENGINE = Distributed({{cluster}}, 'spanmill', 'otel_traces', rand());
+
+-- Attributes that were promoted after it was made.
+{{if_cluster}} ALTER TABLE spanmill.otel_traces_distributed {{on_cluster}} {{span_promoted_columns}};
 
 -- Which time range a trace lies in, so that a search by id can name literal bounds on Timestamp.
 -- A trace may have several rows until parts merge, and one per day afterwards: read min(Start),
 -- max(End) with GROUP BY. Two traces may share a hash: the range is then too wide, never too narrow.
-CREATE TABLE IF NOT EXISTS spanmill.otel_trace_index
+CREATE TABLE IF NOT EXISTS spanmill.otel_trace_index {{on_cluster}}
 (
     `TraceHash` UInt64 CODEC(ZSTD(1)),
     `Start` SimpleAggregateFunction(min, DateTime64(9)) CODEC(ZSTD(1)),
     `End` SimpleAggregateFunction(max, DateTime64(9)) CODEC(ZSTD(1))
 )
-ENGINE = AggregatingMergeTree
+ENGINE = {{Replicated}}AggregatingMergeTree
 PARTITION BY toDate(Start)
 ORDER BY TraceHash
-TTL toDateTime(Start) + toIntervalDay(31)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 200000;
+SETTINGS ttl_only_drop_parts = 1, {{deduplication}};
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_trace_index_mv TO spanmill.otel_trace_index
+ALTER TABLE spanmill.otel_trace_index {{on_cluster}}
+MODIFY TTL toDateTime(Start) + toIntervalDay({{retention_raw}} + 1);
+
+{{if_cluster}} CREATE TABLE IF NOT EXISTS spanmill.otel_trace_index_distributed {{on_cluster}}
+AS spanmill.otel_trace_index
+ENGINE = Distributed({{cluster}}, 'spanmill', 'otel_trace_index', TraceHash);
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_trace_index_mv {{on_cluster}} TO spanmill.otel_trace_index
 AS SELECT
     cityHash64(TraceId) AS TraceHash,
     min(Timestamp) AS Start,
@@ -91,7 +103,7 @@ GROUP BY TraceHash;
 -- The Collector exporter's table, column for column, so that its readers run unchanged.
 -- TraceId stays a bare expression, without a special case for zeroes, because only then does a
 -- filter on it reach the bloom filter above. Promoted attributes return under their own keys.
-CREATE VIEW IF NOT EXISTS otel.otel_traces
+CREATE OR REPLACE VIEW otel.otel_traces {{on_cluster}}
 AS SELECT
     t.Timestamp AS Timestamp,
     lower(hex(t.TraceId)) AS TraceId,
@@ -106,20 +118,7 @@ AS SELECT
     dictGet('spanmill.otel_resource_attributes', 'Attributes', t.ResourceId) AS ResourceAttributes,
     CAST(t.ScopeName, 'String') AS ScopeName,
     CAST(t.ScopeVersion, 'String') AS ScopeVersion,
-    mapConcat(
-        t.SpanAttributes,
-        CAST(
-            mapFilter((k, v) -> v != '', map(
-                'http.request.method', CAST(t.HttpRequestMethod, 'String'),
-                'http.response.status_code',
-                if(t.HttpResponseStatusCode = 0, '', toString(t.HttpResponseStatusCode)),
-                'http.route', CAST(t.HttpRoute, 'String'),
-                'url.path', t.UrlPath,
-                'server.address', CAST(t.ServerAddress, 'String'),
-                'db.system.name', CAST(t.DbSystemName, 'String'),
-                'rpc.method', CAST(t.RpcMethod, 'String'),
-                'messaging.destination.name', CAST(t.MessagingDestinationName, 'String'))),
-            'Map(LowCardinality(String), String)')) AS SpanAttributes,
+    mapConcat(t.SpanAttributes, {{span_promoted_map}}) AS SpanAttributes,
     t.Duration AS Duration,
     CAST(['Unset', 'Ok', 'Error'][t.StatusCode + 1], 'LowCardinality(String)') AS StatusCode,
     t.StatusMessage AS StatusMessage,
@@ -130,14 +129,14 @@ AS SELECT
     arrayMap(id -> lower(hex(id)), t.`Links.SpanId`) AS `Links.SpanId`,
     t.`Links.TraceState` AS `Links.TraceState`,
     t.`Links.Attributes` AS `Links.Attributes`
-FROM spanmill.otel_traces AS t;
+FROM spanmill.otel_traces{{distributed}} AS t;
 
 -- The exporter's lookup table, which Grafana asks before it opens a trace. Computed from the spans:
 -- the trace index is keyed by a hash of the binary id, which a filter on the text form cannot use.
-CREATE VIEW IF NOT EXISTS otel.otel_traces_trace_id_ts
+CREATE VIEW IF NOT EXISTS otel.otel_traces_trace_id_ts {{on_cluster}}
 AS SELECT
     lower(hex(t.TraceId)) AS TraceId,
     toDateTime(min(t.Timestamp)) AS Start,
     toDateTime(max(t.Timestamp)) AS End
-FROM spanmill.otel_traces AS t
+FROM spanmill.otel_traces{{distributed}} AS t
 GROUP BY TraceId;

@@ -80,6 +80,51 @@ pub enum MigrateError {
         /// SHA-256 of the file in this binary.
         known: String,
     },
+    /// A number of days to keep rows for. Nothing was changed.
+    #[error(
+        "rows cannot be kept for {days} days: give 1 to {} days",
+        crate::Retention::DAYS_MAX
+    )]
+    Retention {
+        /// The number that is out of range.
+        days: u16,
+    },
+    /// A promoted attribute's column is there with another meaning. Nothing was changed.
+    #[error(
+        "the promoted attribute {wanted} needs the column {column} in {table} as {wanted_type}, but \
+         that column is there as {found_type} and holds {found}: configure it as it was, promote \
+         another attribute, or give the old column another name with ALTER TABLE spanmill.{table} \
+         RENAME COLUMN"
+    )]
+    ColumnTaken {
+        /// The table's name.
+        table: &'static str,
+        /// The column's name.
+        column: String,
+        /// The attribute as configured.
+        wanted: String,
+        /// The type it would have.
+        wanted_type: &'static str,
+        /// What the column holds, from its comment.
+        found: String,
+        /// The type it has.
+        found_type: String,
+    },
+    /// A cluster is configured and the tables were made without. Nothing was changed.
+    #[error(
+        "the cluster {name} is configured, but the tables in database `spanmill` were made for a \
+         single server and are not replicated: start with an empty server, or leave the cluster out"
+    )]
+    NoCluster {
+        /// The configured name.
+        name: String,
+    },
+    /// No cluster is configured and the tables were made for one. Nothing was changed.
+    #[error(
+        "the tables in database `spanmill` were made for a cluster, but none is configured: name it \
+         (setting `clickhouse_cluster`)"
+    )]
+    ClusterUnnamed,
     /// One statement failed; those before it hold, and the next run repeats the file from its start.
     #[error(
         "migration {name}, statement {number} (`{beginning} …`): {source}; mend the cause and run it again"
@@ -107,6 +152,15 @@ pub enum NotReady {
     Missing {
         /// Their file names, in order.
         names: Vec<String>,
+    },
+    /// Promoted attributes have no column yet, or one of another type.
+    #[error(
+        "promoted attributes have no fit column yet: {}; run `spanmill migrate` with the same settings",
+        .columns.join(", ")
+    )]
+    MissingColumns {
+        /// As `table.column`.
+        columns: Vec<String>,
     },
     /// The tables were made by another form of this migration.
     #[error(

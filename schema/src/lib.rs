@@ -2,19 +2,23 @@
 //! files, and the one Rust description of each table's columns. It never reads or writes rows of
 //! telemetry.
 
+mod columns;
 mod error;
 mod migrations;
 mod promoted;
 mod run;
 mod server;
+mod settings;
 mod split;
 mod tables;
+mod template;
 mod value_type;
 
 pub use error::{MigrateError, NotReady, ServerError};
 pub use promoted::{PROMOTED_LOGS, PROMOTED_MAX, PROMOTED_SPANS};
 pub use promoted::{Promoted, PromotedError, PromotedKind};
 pub use run::{Report, migrate, verify};
+pub use settings::{Retention, SchemaSettings};
 pub use tables::{Column, DATABASE, MetricType, NumberType, Partition, Table, TableId, Tables};
 pub use value_type::ValueType;
 

@@ -1,6 +1,6 @@
-//! The SQL files of this binary, their checksums, and how placeholders in them are filled in.
+//! The SQL files of this binary, as templates, and their checksums.
 
-use crate::{Connection, split};
+use crate::split;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
@@ -18,17 +18,23 @@ macro_rules! migrations {
     };
 }
 
-/// In order of number. 001 is kept for metrics and 002 for logs.
+/// In order of number.
 pub(crate) static MIGRATIONS: &[Migration] = migrations![
     "000_create_databases_and_resources.sql",
-    "003_create_otel_traces.sql"
+    "001_create_otel_metrics.sql",
+    "002_create_otel_logs.sql",
+    "003_create_otel_traces.sql",
+    "004_create_otel_span_stats.sql",
+    "005_create_otel_service_dependencies.sql",
+    "006_create_otel_metrics_5m.sql",
+    "007_create_otel_metrics_1h.sql",
 ];
 
 /// Where migrations keep the ledger of what was applied; run before any numbered file.
 pub(crate) static LEDGER: &str = include_str!("../ledger.sql");
 
 impl Migration {
-    /// SHA-256 of the file in lower-case hex. Of the template: other credentials are no change.
+    /// SHA-256 of the file in lower-case hex. Of the template: other settings are no change.
     pub(crate) fn checksum(&self) -> String {
         let mut hex = String::with_capacity(64);
         for byte in Sha256::digest(self.template) {
@@ -44,49 +50,17 @@ impl Migration {
     }
 }
 
-/// Whether the statement holds the migrator's account and so must be repeated on each run.
-pub(crate) fn names_account(statement: &str) -> bool {
-    statement.contains("{{user}}")
-}
-
-/// The statement as ClickHouse gets it. Filled in after splitting, so that no password can split it.
-pub(crate) fn render(statement: &str, connection: &Connection) -> String {
-    // One pass from left to right: text that was filled in is not searched again.
-    let mut rendered = String::with_capacity(statement.len());
-    let mut rest = statement;
-    while let Some(at) = rest.find("{{") {
-        let (before, from) = rest.split_at(at);
-        rendered.push_str(before);
-        rest = if let Some(after) = from.strip_prefix("{{user}}") {
-            rendered.push_str(&literal(&connection.user));
-            after
-        } else if let Some(after) = from.strip_prefix("{{password}}") {
-            rendered.push_str(&literal(&connection.password));
-            after
-        } else {
-            rendered.push_str("{{");
-            &from[2..]
-        };
-    }
-    rendered.push_str(rest);
-    rendered
-}
-
-/// `text` as an SQL string, for the few places where ClickHouse takes no query parameter.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{MIGRATIONS, names_account, render};
-    use crate::Connection;
+    use super::{LEDGER, MIGRATIONS};
+    use crate::split;
+    use crate::template::{is_known, is_repeated};
 
     /// Scenario: the list of files as built into the binary.
     /// Guarantees: names are `NNN_what.sql`, strictly ascending in number, and each file has
-    /// statements, all of which may be run twice.
+    /// statements.
     #[test]
-    fn files_are_numbered_in_order_and_repeatable() {
+    fn files_are_numbered_in_order() {
         let numbers: Vec<u32> = MIGRATIONS
             .iter()
             .map(|m| {
@@ -104,30 +78,58 @@ mod tests {
         );
         for migration in MIGRATIONS {
             assert!(!migration.statements().is_empty(), "{}", migration.name);
-            for statement in migration.statements() {
-                assert!(
-                    statement.contains("IF NOT EXISTS") || statement.contains("OR REPLACE"),
-                    "{}: cannot be repeated: {statement}",
-                    migration.name
-                );
-                // Repeated on each run, so it must take the place of what is there.
-                assert!(!names_account(&statement) || statement.contains("OR REPLACE"));
-            }
         }
     }
 
-    /// Scenario: account and password full of quotes, backslashes, semicolons and placeholders.
-    /// Guarantees: each ends up as one SQL string, and filled-in text is not filled in again.
+    fn all_statements() -> Vec<(&'static str, String)> {
+        let files = MIGRATIONS.iter().flat_map(|migration| {
+            let statements = migration.statements().into_iter();
+            statements.map(|statement| (migration.name, statement))
+        });
+        let ledger = split::statements(LEDGER).into_iter();
+        files
+            .chain(ledger.map(|statement| ("ledger.sql", statement)))
+            .collect()
+    }
+
+    /// Scenario: every statement of every file.
+    /// Guarantees: all may be run twice, and those that hold configuration, which each run repeats,
+    /// bring what is there to that configuration.
     #[test]
-    fn credentials_become_sql_strings() {
-        let connection = Connection {
-            url: String::new(),
-            user: "o'brien{{password}}".into(),
-            password: "a\\b';c".into(),
-        };
-        assert_eq!(
-            render("USER {{user}} PASSWORD {{password}} {{other}}", &connection),
-            "USER 'o\\'brien{{password}}' PASSWORD 'a\\\\b\\';c' {{other}}"
-        );
+    fn statements_are_repeatable() {
+        for (name, statement) in all_statements() {
+            let says = |words: &str| statement.contains(words);
+            let replaces = says("OR REPLACE")
+                || says("MODIFY TTL")
+                || says("MODIFY QUERY")
+                || says("{{span_promoted_columns}}")
+                || says("{{log_promoted_columns}}");
+            assert!(
+                says("IF NOT EXISTS") || replaces,
+                "{name}: cannot be repeated: {statement}"
+            );
+            assert!(
+                !is_repeated(&statement) || replaces,
+                "{name}: repeated without effect: {statement}"
+            );
+        }
+    }
+
+    /// Scenario: every placeholder of every file.
+    /// Guarantees: the runner knows it; each CREATE and ALTER is for a cluster too, and so is each
+    /// table's engine.
+    #[test]
+    fn placeholders_are_known_and_clusters_are_thought_of() {
+        for (name, statement) in all_statements() {
+            for from in statement.split("{{").skip(1) {
+                let (placeholder, _) = from.split_once("}}").expect("a closed placeholder");
+                assert!(is_known(placeholder), "{name}: {{{{{placeholder}}}}}");
+            }
+            assert!(statement.contains("{{on_cluster}}"), "{name}: {statement}");
+            if statement.contains("MergeTree") {
+                let replicated = statement.contains("ENGINE = {{Replicated}}");
+                assert!(replicated, "{name}: {statement}");
+            }
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! The runner: compares the files of this binary with the ledger in ClickHouse, applies what is
 //! missing, records it. It never alters or drops what an applied file has made.
 
-use crate::migrations::{LEDGER, MIGRATIONS, Migration, names_account, render};
+use crate::columns::Existing;
+use crate::migrations::{LEDGER, MIGRATIONS, Migration};
 use crate::server::Server;
-use crate::{Connection, MigrateError, NotReady, ServerError, split};
+use crate::template::{Values, is_repeated};
+use crate::{Connection, MigrateError, NotReady, SchemaSettings, ServerError, Tables, split};
 use std::collections::HashMap;
 
 /// The oldest ClickHouse on which these tables and the deduplication through their views are tested
@@ -17,6 +19,10 @@ const CODES_NO_TABLE: [u32; 2] = [60, 81];
 const READ_LEDGER: &str = "SELECT name, argMin(checksum, applied_at) \
                            FROM spanmill.schema_migrations GROUP BY name";
 
+/// How the tables were made: all alike.
+const READ_LEDGER_ENGINE: &str = "SELECT engine FROM system.tables \
+                                  WHERE database = 'spanmill' AND name = 'schema_migrations'";
+
 /// What a run of [`migrate`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -26,13 +32,15 @@ pub struct Report {
     pub already: usize,
 }
 
-/// Brings ClickHouse's tables to the form this binary knows, creating the databases if need be.
+/// Brings ClickHouse's tables to the form this binary knows and to these settings, creating the
+/// databases if need be.
 ///
 /// Files are applied in order of number, each recorded once all its statements succeeded. A file
 /// that is missing from the ledger is applied even if higher numbers were applied before it: files
 /// do not rely on later ones. Names in the ledger that this binary does not know come from a newer
-/// one and are left alone. Each run also repeats the statements that hold the migrator's account,
-/// so running it again is how a changed password reaches the dictionary.
+/// one and are left alone. Each run also repeats the statements that hold settings or the migrator's
+/// account: running it again is how a change of them reaches ClickHouse. One that changes nothing
+/// touches no data; a changed retention is applied to what is stored in the background.
 ///
 /// Two runs at once are harmless: every statement may be repeated, and the ledger counts the first
 /// record of a name. If the two are of different versions, one is told [`MigrateError::Changed`]
@@ -43,12 +51,28 @@ pub struct Report {
 /// # Errors
 /// See [`MigrateError`]. After a failed statement the file is not recorded, and the next run
 /// repeats it from its beginning.
-pub async fn migrate(connection: &Connection) -> Result<Report, MigrateError> {
+pub async fn migrate(
+    connection: &Connection,
+    settings: &SchemaSettings,
+) -> Result<Report, MigrateError> {
+    if let Some(days) = settings.retention.out_of_range() {
+        return Err(MigrateError::Retention { days });
+    }
     let server = Server::new(connection);
     let found: Vec<String> = server.fetch("SELECT version()").await?;
     check_version(found.first().map_or("", String::as_str))?;
+    refuse_other_cluster(&server, settings).await?;
+    let existing = Existing::read(&server).await?;
+    existing.refuse_conflicts(&settings.tables)?;
+    let values = Values {
+        connection,
+        settings,
+        existing: &existing,
+    };
     for statement in split::statements(LEDGER) {
-        server.execute(&statement).await?;
+        if let Some(sql) = values.render(&statement) {
+            server.execute(&sql).await?;
+        }
     }
     let ledger = read_ledger(&server).await?;
     refuse_changed(&ledger)?;
@@ -59,7 +83,7 @@ pub async fn migrate(connection: &Connection) -> Result<Report, MigrateError> {
     };
     for migration in MIGRATIONS {
         let done = ledger.contains_key(migration.name);
-        run_statements(&server, connection, migration, done).await?;
+        run_statements(&server, &values, migration, done).await?;
         if done {
             report.already += 1;
         } else {
@@ -70,15 +94,17 @@ pub async fn migrate(connection: &Connection) -> Result<Report, MigrateError> {
     Ok(report)
 }
 
-/// Whether rows can be written and read: ClickHouse answers, and every file of this binary is
-/// applied in the same form. One query, so it can be asked every few seconds.
+/// Whether rows can be written and read: ClickHouse answers, every file of this binary is applied in
+/// the same form, and every promoted attribute of `tables` has its column. Two short queries, so it
+/// can be asked every few seconds.
 ///
 /// Needs a Tokio runtime with time and I/O enabled.
 ///
 /// # Errors
 /// [`NotReady`] says what is missing.
-pub async fn verify(connection: &Connection) -> Result<(), NotReady> {
-    let ledger = match read_ledger(&Server::new(connection)).await {
+pub async fn verify(connection: &Connection, tables: &Tables) -> Result<(), NotReady> {
+    let server = Server::new(connection);
+    let ledger = match read_ledger(&server).await {
         Err(ServerError::Failed { code, .. }) if CODES_NO_TABLE.contains(&code) => HashMap::new(),
         other => other?,
     };
@@ -94,10 +120,32 @@ pub async fn verify(connection: &Connection) -> Result<(), NotReady> {
             Some(_) => {}
         }
     }
+    if !missing.is_empty() {
+        return Err(NotReady::Missing { names: missing });
+    }
+    let missing = Existing::read(&server).await?.missing(tables);
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(NotReady::Missing { names: missing })
+        Err(NotReady::MissingColumns { columns: missing })
+    }
+}
+
+/// A table is made with replicas or without and cannot change over, and views that read through the
+/// other kind would show a part of the rows: refused before anything is changed.
+async fn refuse_other_cluster(
+    server: &Server<'_>,
+    settings: &SchemaSettings,
+) -> Result<(), MigrateError> {
+    let engines: Vec<String> = server.fetch(READ_LEDGER_ENGINE).await?;
+    let Some(engine) = engines.first() else {
+        return Ok(());
+    };
+    let replicated = engine.starts_with("Replicated");
+    match &settings.cluster {
+        Some(name) if !replicated => Err(MigrateError::NoCluster { name: name.clone() }),
+        None if replicated => Err(MigrateError::ClusterUnnamed),
+        _ => Ok(()),
     }
 }
 
@@ -128,19 +176,22 @@ fn refuse_changed(ledger: &HashMap<String, String>) -> Result<(), MigrateError> 
     Ok(())
 }
 
-/// All statements of a new file; of a file applied before, only those that hold the account.
+/// All statements of a new file; of a file applied before, only those that hold configuration.
 async fn run_statements(
     server: &Server<'_>,
-    connection: &Connection,
+    values: &Values<'_>,
     migration: &Migration,
     done: bool,
 ) -> Result<(), MigrateError> {
     for (at, statement) in migration.statements().iter().enumerate() {
-        if done && !names_account(statement) {
+        if done && !is_repeated(statement) {
             continue;
         }
+        let Some(sql) = values.render(statement) else {
+            continue;
+        };
         server
-            .execute(&render(statement, connection))
+            .execute(&sql)
             .await
             .map_err(|source| MigrateError::Statement {
                 name: migration.name.to_owned(),

@@ -11,6 +11,8 @@ use std::time::Duration;
 const STATEMENT_SECONDS_MAX: u64 = 120;
 /// The longest a question about versions or the ledger may take.
 const QUESTION_SECONDS_MAX: u64 = 10;
+/// How long one may take to reach every host of a cluster.
+const DDL_SECONDS_MAX: &str = "100";
 
 /// ClickHouse's codes for an unknown user, a wrong or a missing password.
 const CODES_REFUSED: [u32; 4] = [192, 193, 194, 516];
@@ -25,14 +27,20 @@ impl<'a> Server<'a> {
         let client = Client::default()
             .with_url(&connection.url)
             .with_user(&connection.user)
-            .with_password(&connection.password);
+            .with_password(&connection.password)
+            // Less than a statement may take, so that ClickHouse itself says which host is missing.
+            .with_setting("distributed_ddl_task_timeout", DDL_SECONDS_MAX);
         Self { connection, client }
     }
 
     /// Runs a statement that returns no rows.
     pub(crate) async fn execute(&self, sql: &str) -> Result<(), ServerError> {
-        self.bounded(STATEMENT_SECONDS_MAX, self.client.query_raw(sql).execute())
-            .await
+        let mut query = self.client.query_raw(sql);
+        if sql.contains("MODIFY TTL") {
+            // A changed one is a mutation of every part, which may take hours: not waited for.
+            query = query.with_setting("alter_sync", "0");
+        }
+        self.bounded(STATEMENT_SECONDS_MAX, query.execute()).await
     }
 
     /// Runs a statement with `{name:String}` parameters that returns no rows.
@@ -109,7 +117,7 @@ impl<'a> Server<'a> {
         let shown = if password.is_empty() {
             text.to_owned()
         } else {
-            let literal = crate::migrations::literal(password);
+            let literal = crate::template::literal(password);
             text.replace(&literal, "'***'")
                 .replace(password.as_str(), "***")
         };

@@ -2,7 +2,7 @@
 //! before they are sent, and the exporter's tables.
 
 use anyhow::Result;
-use spanmill_schema::Connection;
+use spanmill_schema::{Connection, SchemaSettings};
 
 use super::Options;
 use super::blocks::Block;
@@ -165,6 +165,6 @@ pub(crate) async fn migrate(clickhouse: &ClickHouse) -> Result<()> {
         user: "default".into(),
         password: String::new(),
     };
-    spanmill_schema::migrate(&connection).await?;
+    spanmill_schema::migrate(&connection, &SchemaSettings::default()).await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use spanmill_embedded::testing::{TestServer, start_private};
 use spanmill_engine::{ClickHouse, Config, DrainReport, Engine, ReactorChoice, StartError};
-use spanmill_schema::Connection;
+use spanmill_schema::{Connection, SchemaSettings};
 
 /// How long anything here may take before the test fails: for hangs, never for measuring.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -163,7 +163,10 @@ pub fn migrated_clickhouse() -> TestServer {
         .enable_all()
         .build()
         .expect("a runtime");
-    let report = runtime.block_on(spanmill_schema::migrate(&connection));
+    let report = runtime.block_on(spanmill_schema::migrate(
+        &connection,
+        &SchemaSettings::default(),
+    ));
     report.unwrap_or_else(|error| panic!("{error}"));
     clickhouse
 }

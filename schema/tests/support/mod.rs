@@ -1,7 +1,7 @@
 //! A ClickHouse of its own for each test, and the few questions that several tests ask of it.
 
 use spanmill_embedded::testing::{TestServer, start_private};
-use spanmill_schema::{Connection, migrate};
+use spanmill_schema::{Connection, SchemaSettings, migrate};
 
 /// An empty server, and how to connect to it.
 pub(crate) fn fresh() -> (TestServer, Connection) {
@@ -18,7 +18,9 @@ pub(crate) fn fresh() -> (TestServer, Connection) {
 #[allow(dead_code, reason = "each test file compiles this module for itself")]
 pub(crate) async fn migrated() -> (TestServer, Connection) {
     let (server, connection) = fresh();
-    migrate(&connection).await.expect("migrations apply");
+    migrate(&connection, &SchemaSettings::default())
+        .await
+        .expect("migrations apply");
     (server, connection)
 }
 
