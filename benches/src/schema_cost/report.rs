@@ -27,18 +27,19 @@ pub(crate) fn print(
         "{millions:.1} M rows, {} an INSERT, {} runs. CPU seconds per million rows: minimum (median).\n",
         options.block, options.runs
     );
-    println!("| variant | insert | merge after | together | sustained | bytes a row |");
-    println!("|---|---|---|---|---|---|");
+    println!("| variant | insert | merge after | together | sustained | refreshes | bytes a row |");
+    println!("|---|---|---|---|---|---|---|");
     for (index, variant) in variants.iter().enumerate() {
         let (apart, sustained) = (&apart[index], &sustained[index]);
         let figure = |of: &dyn Fn(&Apart) -> f64| low_and_middle(apart.iter().map(of), millions);
         let whole = low_and_middle(sustained.iter().map(|run| run.total), millions);
+        let refresh = low_and_middle(sustained.iter().map(|run| run.refresh), millions);
         let optimized = apart.iter().find_map(|run| run.optimized.as_ref());
         let bytes: u64 = optimized.map_or(0, |optimized| {
             optimized.bytes.iter().map(|part| part.2).sum()
         });
         println!(
-            "| {} | {} | {} | {} | {whole} | {:.1} |",
+            "| {} | {} | {} | {} | {whole} | {refresh} | {:.1} |",
             variant.name,
             figure(&|run| run.insert),
             figure(&|run| run.merge),
