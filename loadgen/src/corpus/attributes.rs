@@ -202,10 +202,7 @@ pub(super) fn message(
             "messaging.message.body.size",
             log_normal(random, 700.0, 0.8) as i64,
         ),
-        text(
-            "messaging.client.id",
-            format!("{}-{kind}er-1", service.name),
-        ),
+        text("messaging.client.id", format!("{}-{kind}-1", service.name)),
         text("server.address", "kafka-bootstrap.kafka.svc"),
     ];
     if kind == "process" {

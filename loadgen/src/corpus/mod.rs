@@ -3,6 +3,7 @@
 
 mod attributes;
 mod exceptions;
+mod leaves;
 mod logs;
 mod maker;
 mod metrics;
@@ -10,6 +11,7 @@ mod names;
 mod points;
 mod random;
 mod resources;
+mod runtime;
 mod scopes;
 mod series;
 mod templates;
