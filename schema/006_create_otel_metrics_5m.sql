@@ -304,3 +304,287 @@ SELECT
     arraySum(V) AS Sum
 FROM sorted
 SETTINGS max_bytes_before_external_group_by = 1000000000;
+
+-- Histograms with explicit bounds, and summaries, which have none.
+CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_metrics_5m_histograms {{on_cluster}}
+REFRESH EVERY 5 MINUTE OFFSET 1 MINUTE APPEND TO spanmill.otel_metrics_5m EMPTY
+AS WITH
+    (SELECT min(Bucket) FROM spanmill.otel_metrics_5m_pending WHERE MetricType IN (3, 5)) AS from_time,
+    points AS
+    (
+        SELECT
+            *,
+            toDateTime(intDiv(toUnixTimestamp64Nano(Timestamp) - 1, 300000000000) * 300) AS Bucket,
+            multiIf(
+                MetricType = 5, [],
+                empty(BucketCounts), [Count],
+                arrayCumSum(BucketCounts)) AS Cumulative,
+            if(MetricType = 5, 0, cityHash64(ExplicitBounds, length(Cumulative))) AS Layout
+        FROM spanmill.otel_metrics
+        WHERE MetricType IN (3, 5)
+            AND Timestamp > from_time
+            AND (MetricName, ServiceName, toStartOfHour(Timestamp), Bucket, MetricType) IN (
+                SELECT
+                    MetricName, ServiceName,
+                    arrayJoin([toStartOfHour(Bucket), toStartOfHour(Bucket + 300)]),
+                    Bucket, MetricType
+                FROM spanmill.otel_metrics_5m_pending
+                WHERE MetricType IN (3, 5))
+    ),
+    grouped AS
+    (
+        SELECT
+            MetricName,
+            ServiceName,
+            SeriesId,
+            MetricType,
+            Bucket,
+            Layout,
+            any(ExplicitBounds) AS Bounds,
+            count() AS Points,
+            any(AggregationTemporality) AS AggregationTemporality,
+            maxIf(Timestamp, bitTest(Flags, 0)) AS StaleTime,
+            arraySort(groupArrayIf(
+                CAST(
+                    (Timestamp, Count, Sum, Cumulative, Min, Max, Given,
+                        `ValueAtQuantiles.Quantile`, `ValueAtQuantiles.Value`),
+                    'Tuple(Time DateTime64(9), Count UInt64, Sum Float64, Buckets Array(UInt64),
+                        Min Float64, Max Float64, Given UInt8, Quantiles Array(Float64), Values Array(Float64))'),
+                NOT bitTest(Flags, 0))) AS Sorted,
+            arrayFilter((point, next) -> point.Time != next.Time, Sorted, arrayShiftLeft(Sorted, 1)) AS Samples
+        FROM points
+        GROUP BY MetricName, ServiceName, SeriesId, MetricType, Bucket, Layout
+    ),
+    -- A row per sample with the one before it; what came in from nothing is a step for delta only.
+    steps AS
+    (
+        SELECT
+            * EXCEPT (Sorted, Samples),
+            length(Samples) AS Length,
+            Sample,
+            Position,
+            -- Sum is optional in a histogram.
+            if(MetricType = 3 AND NOT bitTest(Sample.Given, 0), nan, Sample.Sum) AS Total,
+            AggregationTemporality = 1 AS IsDelta,
+            IsDelta OR Position > 1 AS Counts,
+            CAST(if(IsDelta, (0, 0, []), (Before.Count, Before.Sum, Before.Buckets)),
+                'Tuple(Count UInt64, Sum Float64, Buckets Array(UInt64))') AS From
+        FROM grouped
+        LEFT ARRAY JOIN
+            Samples AS Sample,
+            arrayShiftRight(Samples, 1) AS Before,
+            arrayEnumerate(Samples) AS Position
+    )
+SELECT
+    MetricName,
+    ServiceName,
+    SeriesId,
+    MetricType,
+    Bucket,
+    Layout,
+    now64(9) AS Version,
+    any(Points) AS Points,
+    any(AggregationTemporality) AS AggregationTemporality,
+    any(StaleTime) AS StaleTime,
+    toUInt32(any(Length)) AS Samples,
+    anyIf(Sample.Time, Position = 1) AS FirstTime,
+    anyIf(Sample.Time, Position = Length) AS LastTime,
+    anyIf(Total, Position = 1) AS First,
+    anyIf(Total, Position = Length) AS Last,
+    sumIf(Total - if(Total < From.Sum, 0, From.Sum), Counts) AS Increase,
+    if(countIf(bitTest(Sample.Given, 1)) = 0, nan, minIf(Sample.Min, bitTest(Sample.Given, 1))) AS Min,
+    if(countIf(bitTest(Sample.Given, 2)) = 0, nan, maxIf(Sample.Max, bitTest(Sample.Given, 2))) AS Max,
+    anyIf(Sample.Count, Position = 1) AS FirstCount,
+    anyIf(Sample.Count, Position = Length) AS LastCount,
+    sumIf(toUInt64(Sample.Count - if(Sample.Count < From.Count, 0, From.Count)), Counts) AS CountIncrease,
+    any(Bounds) AS Bounds,
+    anyIf(Sample.Buckets, Position = 1) AS BucketsFirst,
+    anyIf(Sample.Buckets, Position = Length) AS BucketsLast,
+    -- Zeroes where there is no step, so that the array has its length.
+    sumForEach(
+        arrayMap((now, from) -> toUInt64(if(Counts, now - if(now < from, 0, from), 0)),
+            Sample.Buckets, arrayResize(From.Buckets, length(Sample.Buckets)))) AS BucketsIncrease,
+    anyIf(Sample.Quantiles, Position = Length) AS `ValueAtQuantiles.Quantile`,
+    anyIf(Sample.Values, Position = Length) AS `ValueAtQuantiles.Value`
+FROM steps
+GROUP BY MetricName, ServiceName, SeriesId, MetricType, Bucket, Layout
+SETTINGS max_bytes_before_external_group_by = 1000000000;
+
+-- Exponential histograms. Halving the scale joins pairs of buckets: index i becomes floor(i / 2), which
+-- is exact. A sample after a reset counts in full; it shows in any count that is smaller than in the
+-- sample before, the two brought to the smaller of their scales.
+CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_metrics_5m_exponential_histograms {{on_cluster}}
+REFRESH EVERY 5 MINUTE OFFSET 1 MINUTE APPEND TO spanmill.otel_metrics_5m EMPTY
+AS WITH
+    (SELECT min(Bucket) FROM spanmill.otel_metrics_5m_pending WHERE MetricType = 4) AS from_time,
+    grouped AS
+    (
+        SELECT
+            MetricName,
+            ServiceName,
+            SeriesId,
+            MetricType,
+            toDateTime(intDiv(toUnixTimestamp64Nano(Timestamp) - 1, 300000000000) * 300) AS Bucket,
+            count() AS Points,
+            any(AggregationTemporality) AS AggregationTemporality,
+            maxIf(Timestamp, bitTest(Flags, 0)) AS StaleTime,
+            minIf(Scale, NOT bitTest(Flags, 0)) AS SmallestScale,
+            arraySort(groupArrayIf(
+                CAST(
+                    (Timestamp, Count, Sum, ZeroCount, ZeroThreshold, Scale,
+                        PositiveOffset, PositiveBucketCounts, NegativeOffset, NegativeBucketCounts,
+                        Min, Max, Given),
+                    'Tuple(Time DateTime64(9), Count UInt64, Sum Float64, Zero UInt64, Threshold Float64,
+                        Scale Int32, PositiveOffset Int32, Positive Array(UInt64),
+                        NegativeOffset Int32, Negative Array(UInt64),
+                        Min Float64, Max Float64, Given UInt8)'),
+                NOT bitTest(Flags, 0))) AS Sorted
+        FROM spanmill.otel_metrics
+        WHERE MetricType = 4
+            AND Timestamp > from_time
+            AND (MetricName, ServiceName, toStartOfHour(Timestamp), Bucket, MetricType) IN (
+                SELECT
+                    MetricName, ServiceName,
+                    arrayJoin([toStartOfHour(Bucket), toStartOfHour(Bucket + 300)]),
+                    Bucket, MetricType
+                FROM spanmill.otel_metrics_5m_pending
+                WHERE MetricType = 4)
+        GROUP BY MetricName, ServiceName, SeriesId, MetricType, Bucket
+    ),
+    -- Which samples count in full: buckets are compared one by one where both samples have the same
+    -- ones, and through maps from index to count where not.
+    compared AS
+    (
+        SELECT
+            * EXCEPT Sorted,
+            arrayFilter((point, next) -> point.Time != next.Time, Sorted, arrayShiftLeft(Sorted, 1)) AS Samples,
+            length(Samples) AS Length,
+            arrayMap(sample -> sample.Min, arrayFilter(sample -> bitTest(sample.Given, 1), Samples)) AS Mins,
+            arrayMap(sample -> sample.Max, arrayFilter(sample -> bitTest(sample.Given, 2), Samples)) AS Maxs,
+            if(empty(Mins), nan, arrayMin(Mins)) AS Min,
+            if(empty(Maxs), nan, arrayMax(Maxs)) AS Max,
+            arrayMax(sample -> sample.Threshold, Samples) AS ZeroThreshold,
+            arrayMap(
+                (now, before) -> AggregationTemporality = 1
+                    OR now.Count < before.Count
+                    OR now.Zero < before.Zero
+                    OR if(
+                        now.Scale = before.Scale
+                            AND now.PositiveOffset = before.PositiveOffset
+                            AND length(now.Positive) >= length(before.Positive),
+                        arrayExists((count, count_before) -> count < count_before,
+                            arrayResize(now.Positive, length(before.Positive)), before.Positive),
+                        arrayExists(change -> change < 0, arrayReduce('sumMap',
+                            [arrayConcat(
+                                arrayMap(n -> toInt32(floor(
+                                    (now.PositiveOffset + n - 1) / exp2(greatest(now.Scale - before.Scale, 0)))),
+                                    arrayEnumerate(now.Positive)),
+                                arrayMap(n -> toInt32(floor(
+                                    (before.PositiveOffset + n - 1) / exp2(greatest(before.Scale - now.Scale, 0)))),
+                                    arrayEnumerate(before.Positive)))],
+                            [arrayConcat(
+                                arrayMap(count -> toInt64(count), now.Positive),
+                                arrayMap(count -> -toInt64(count), before.Positive))]).2))
+                    OR if(
+                        now.Scale = before.Scale
+                            AND now.NegativeOffset = before.NegativeOffset
+                            AND length(now.Negative) >= length(before.Negative),
+                        arrayExists((count, count_before) -> count < count_before,
+                            arrayResize(now.Negative, length(before.Negative)), before.Negative),
+                        arrayExists(change -> change < 0, arrayReduce('sumMap',
+                            [arrayConcat(
+                                arrayMap(n -> toInt32(floor(
+                                    (now.NegativeOffset + n - 1) / exp2(greatest(now.Scale - before.Scale, 0)))),
+                                    arrayEnumerate(now.Negative)),
+                                arrayMap(n -> toInt32(floor(
+                                    (before.NegativeOffset + n - 1) / exp2(greatest(before.Scale - now.Scale, 0)))),
+                                    arrayEnumerate(before.Negative)))],
+                            [arrayConcat(
+                                arrayMap(count -> toInt64(count), now.Negative),
+                                arrayMap(count -> -toInt64(count), before.Negative))]).2)),
+                Samples, arrayShiftRight(Samples, 1)) AS IsWhole
+        FROM grouped
+    ),
+    -- The increase is each sample that ends a step less each that begins one: of most both, so nothing.
+    weighed AS
+    (
+        SELECT
+            *,
+            arrayMap(
+                (position, next_is_whole) ->
+                    toInt8(AggregationTemporality = 1 OR position > 1)
+                    - toInt8(position < Length AND NOT next_is_whole),
+                arrayEnumerate(Samples), arrayShiftLeft(IsWhole, 1)) AS Weights
+        FROM compared
+    ),
+    -- The few samples that count, with their buckets' indexes at the smallest scale.
+    counted AS
+    (
+        SELECT
+            * EXCEPT (Samples, IsWhole, Weights),
+            Sample,
+            Weight,
+            Position = 1 AS IsFirst,
+            Position = Length AS IsLast,
+            exp2(Sample.Scale - SmallestScale) AS Shrink,
+            if(bitTest(Sample.Given, 0), Sample.Sum, nan) AS Total
+        FROM weighed
+        LEFT ARRAY JOIN Samples AS Sample, Weights AS Weight, arrayEnumerate(Samples) AS Position
+        WHERE Weight != 0 OR IsFirst OR IsLast
+    ),
+    -- One map for each side: from index to increase, first and last.
+    summed AS
+    (
+        SELECT
+            MetricName,
+            ServiceName,
+            SeriesId,
+            MetricType,
+            Bucket,
+            any(Points) AS Points,
+            any(AggregationTemporality) AS AggregationTemporality,
+            any(StaleTime) AS StaleTime,
+            toUInt32(any(Length)) AS Samples,
+            anyIf(Sample.Time, IsFirst) AS FirstTime,
+            anyIf(Sample.Time, IsLast) AS LastTime,
+            anyIf(Total, IsFirst) AS First,
+            anyIf(Total, IsLast) AS Last,
+            sum(Total * Weight) AS Increase,
+            any(Min) AS Min,
+            any(Max) AS Max,
+            anyIf(Sample.Count, IsFirst) AS FirstCount,
+            anyIf(Sample.Count, IsLast) AS LastCount,
+            sum(toInt64(Sample.Count) * Weight) AS CountIncrease,
+            any(SmallestScale) AS Scale,
+            any(ZeroThreshold) AS ZeroThreshold,
+            anyIf(Sample.Zero, IsFirst) AS ZeroFirst,
+            anyIf(Sample.Zero, IsLast) AS ZeroLast,
+            sum(toInt64(Sample.Zero) * Weight) AS ZeroIncrease,
+            sumMap(
+                arrayMap(n -> toInt32(floor((Sample.PositiveOffset + n - 1) / Shrink)),
+                    arrayEnumerate(Sample.Positive)),
+                arrayMap(count -> toInt64(count) * Weight, Sample.Positive),
+                arrayMap(count -> count * IsFirst, Sample.Positive),
+                arrayMap(count -> count * IsLast, Sample.Positive)) AS Positive,
+            sumMap(
+                arrayMap(n -> toInt32(floor((Sample.NegativeOffset + n - 1) / Shrink)),
+                    arrayEnumerate(Sample.Negative)),
+                arrayMap(count -> toInt64(count) * Weight, Sample.Negative),
+                arrayMap(count -> count * IsFirst, Sample.Negative),
+                arrayMap(count -> count * IsLast, Sample.Negative)) AS Negative
+        FROM counted
+        GROUP BY MetricName, ServiceName, SeriesId, MetricType, Bucket
+    )
+SELECT
+    * EXCEPT (Positive, Negative),
+    now64(9) AS Version,
+    Positive.1 AS `Positive.Index`,
+    Positive.2 AS `Positive.Increase`,
+    Positive.3 AS `Positive.First`,
+    Positive.4 AS `Positive.Last`,
+    Negative.1 AS `Negative.Index`,
+    Negative.2 AS `Negative.Increase`,
+    Negative.3 AS `Negative.First`,
+    Negative.4 AS `Negative.Last`
+FROM summed
+SETTINGS max_bytes_before_external_group_by = 1000000000;

@@ -38,6 +38,27 @@ const EXPORTER_TRACES: &[(&str, &str)] = &[
     ),
 ];
 
+/// The columns of the exporter's `otel_logs`.
+const EXPORTER_LOGS: &[(&str, &str)] = &[
+    ("Timestamp", "DateTime64(9)"),
+    ("TimestampTime", "DateTime"),
+    ("TraceId", "String"),
+    ("SpanId", "String"),
+    ("TraceFlags", "UInt8"),
+    ("SeverityText", "LowCardinality(String)"),
+    ("SeverityNumber", "UInt8"),
+    ("ServiceName", "LowCardinality(String)"),
+    ("Body", "String"),
+    ("ResourceSchemaUrl", "LowCardinality(String)"),
+    ("ResourceAttributes", "Map(LowCardinality(String), String)"),
+    ("ScopeSchemaUrl", "LowCardinality(String)"),
+    ("ScopeName", "String"),
+    ("ScopeVersion", "LowCardinality(String)"),
+    ("ScopeAttributes", "Map(LowCardinality(String), String)"),
+    ("LogAttributes", "Map(LowCardinality(String), String)"),
+    ("EventName", "String"),
+];
+
 /// The exporter's table from a trace id to its time range.
 const EXPORTER_TRACE_ID_TS: &[(&str, &str)] = &[
     ("TraceId", "String"),
@@ -46,7 +67,104 @@ const EXPORTER_TRACE_ID_TS: &[(&str, &str)] = &[
 ];
 
 /// The tables that migrations make.
-const CREATED: [TableId; 2] = [TableId::Resources, TableId::Traces];
+
+const CREATED: [TableId; 5] = TableId::ALL;
+
+/// What the exporter's five tables of metrics begin with. Its newest version keeps the two times in
+/// whole seconds; the views keep them to the nanosecond, as all versions before it did.
+const EXPORTER_METRICS: &[(&str, &str)] = &[
+    ("ResourceAttributes", "Map(LowCardinality(String), String)"),
+    ("ResourceSchemaUrl", "String"),
+    ("ScopeName", "String"),
+    ("ScopeVersion", "String"),
+    ("ScopeAttributes", "Map(LowCardinality(String), String)"),
+    ("ScopeDroppedAttrCount", "UInt32"),
+    ("ScopeSchemaUrl", "String"),
+    ("ServiceName", "LowCardinality(String)"),
+    ("MetricName", "LowCardinality(String)"),
+    ("MetricDescription", "String"),
+    ("MetricUnit", "String"),
+    ("Attributes", "Map(LowCardinality(String), String)"),
+    ("StartTimeUnix", "DateTime64(9)"),
+    ("TimeUnix", "DateTime64(9)"),
+];
+
+const EXPORTER_EXEMPLARS: &[(&str, &str)] = &[
+    (
+        "Exemplars.FilteredAttributes",
+        "Array(Map(LowCardinality(String), String))",
+    ),
+    ("Exemplars.TimeUnix", "Array(DateTime64(9))"),
+    ("Exemplars.Value", "Array(Float64)"),
+    ("Exemplars.SpanId", "Array(String)"),
+    ("Exemplars.TraceId", "Array(String)"),
+];
+
+/// How the exporter's tables of metrics go on, each after [`EXPORTER_METRICS`].
+const EXPORTER_METRIC_KINDS: &[(&str, &[&[(&str, &str)]])] = &[
+    (
+        "otel_metrics_gauge",
+        &[
+            &[("Value", "Float64"), ("Flags", "UInt32")],
+            EXPORTER_EXEMPLARS,
+        ],
+    ),
+    (
+        "otel_metrics_sum",
+        &[
+            &[("Value", "Float64"), ("Flags", "UInt32")],
+            EXPORTER_EXEMPLARS,
+            &[("AggregationTemporality", "Int32"), ("IsMonotonic", "Bool")],
+        ],
+    ),
+    (
+        "otel_metrics_histogram",
+        &[
+            &[
+                ("Count", "UInt64"),
+                ("Sum", "Float64"),
+                ("BucketCounts", "Array(UInt64)"),
+                ("ExplicitBounds", "Array(Float64)"),
+            ],
+            EXPORTER_EXEMPLARS,
+            HISTOGRAM_END,
+        ],
+    ),
+    (
+        "otel_metrics_exponential_histogram",
+        &[
+            &[
+                ("Count", "UInt64"),
+                ("Sum", "Float64"),
+                ("Scale", "Int32"),
+                ("ZeroCount", "UInt64"),
+                ("PositiveOffset", "Int32"),
+                ("PositiveBucketCounts", "Array(UInt64)"),
+                ("NegativeOffset", "Int32"),
+                ("NegativeBucketCounts", "Array(UInt64)"),
+            ],
+            EXPORTER_EXEMPLARS,
+            HISTOGRAM_END,
+        ],
+    ),
+    (
+        "otel_metrics_summary",
+        &[&[
+            ("Count", "UInt64"),
+            ("Sum", "Float64"),
+            ("ValueAtQuantiles.Quantile", "Array(Float64)"),
+            ("ValueAtQuantiles.Value", "Array(Float64)"),
+            ("Flags", "UInt32"),
+        ]],
+    ),
+];
+
+const HISTOGRAM_END: &[(&str, &str)] = &[
+    ("Flags", "UInt32"),
+    ("Min", "Float64"),
+    ("Max", "Float64"),
+    ("AggregationTemporality", "Int32"),
+];
 
 /// The type in which a column travels: what `SimpleAggregateFunction(function, type)` wraps.
 fn stored_as(kind: &str) -> &str {
@@ -91,6 +209,7 @@ async fn columns_are_as_described() {
         assert_eq!(stored, described, "{}", table.name);
     }
     for (view, described) in [
+        ("otel_logs", EXPORTER_LOGS),
         ("otel_traces", EXPORTER_TRACES),
         ("otel_traces_trace_id_ts", EXPORTER_TRACE_ID_TS),
     ] {
@@ -100,18 +219,25 @@ async fn columns_are_as_described() {
             "{view}"
         );
     }
+    for (view, parts) in EXPORTER_METRIC_KINDS {
+        let described = EXPORTER_METRICS
+            .iter()
+            .chain(parts.iter().copied().flatten());
+        assert_eq!(columns("otel", view), lines(described.copied()), "{view}");
+    }
 }
 
 /// Scenario: every MergeTree table in `spanmill` that receives telemetry, views' targets included,
 /// is looked up in `system.tables`.
-/// Guarantees: each remembers insert tokens; without that a retried insert would count twice.
+/// Guarantees: each remembers insert tokens; without that a retried insert would count twice. The
+/// table of touched hours must not: a retry touches anew, and a mark too many does no harm.
 #[tokio::test]
 async fn every_table_remembers_insert_tokens() {
     let (server, _) = migrated().await;
     let forgetful = ask(
         &server,
         "SELECT name FROM system.tables WHERE database = 'spanmill' AND engine LIKE '%MergeTree' \
-         AND name != 'schema_migrations' \
+         AND name NOT IN ('schema_migrations', 'otel_service_dependencies_touched') \
          AND create_table_query NOT LIKE '%non_replicated_deduplication_window = 200000%'",
     );
     assert_eq!(forgetful, "");
