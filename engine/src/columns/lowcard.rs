@@ -40,8 +40,12 @@ impl LowCardinality {
         Ok(())
     }
 
-    /// Appends the same value `rows` times.
+    /// Appends the same value `rows` times. None leaves the dictionary as it is: a value that no row
+    /// holds would stay until there is a row to be sealed with.
     pub(crate) fn push_run(&mut self, value: &[u8], rows: usize) -> Result<(), NotUtf8> {
+        if rows == 0 {
+            return Ok(());
+        }
         let key = self.key_of(value)?;
         self.keys.resize(self.keys.len() + rows, key);
         Ok(())

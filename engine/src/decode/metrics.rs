@@ -12,6 +12,9 @@ use super::{DecodeError, small_enum, utf8};
 use crate::columns::{Metric, MetricColumns, MetricHash, MetricKind, ResourceId, Scope};
 
 impl Rows for MetricColumns {
+    // A series holds its scope, a point does not.
+    const HOLD_SCOPE: bool = false;
+
     fn item(
         &mut self,
         message: &[u8],
@@ -26,7 +29,6 @@ impl Rows for MetricColumns {
     }
 
     fn end_scope(&mut self, _: &Scope<'_>) -> Result<(), DecodeError> {
-        // A series holds its scope, a point does not.
         Ok(())
     }
 

@@ -13,6 +13,9 @@ use crate::columns::{Buffer as _, ColumnSet, ResourceId, Resources, Scope, Serie
 
 /// One signal's columns, as the common walk fills them.
 pub(super) trait Rows: ColumnSet + Sized {
+    /// Whether each row holds its scope's attributes.
+    const HOLD_SCOPE: bool;
+
     /// Reads one item and appends its rows.
     fn item(
         &mut self,
@@ -149,8 +152,10 @@ impl<'c> Walk<'c> {
                 _ => reader.skip(field, wire)?,
             }
         }
-        let times = rows.rows() - before;
-        self.repeat(repeated_bytes(&scope.attributes), times)?;
+        if R::HOLD_SCOPE {
+            let times = rows.rows() - before;
+            self.repeat(repeated_bytes(&scope.attributes), times)?;
+        }
         rows.end_scope(scope)
     }
 
