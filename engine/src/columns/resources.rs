@@ -90,9 +90,11 @@ impl Resources {
     pub(crate) fn add(
         &mut self,
         encoded: &[u8],
-        row: ResourceRow,
+        mut row: ResourceRow,
         now: u32,
     ) -> Result<(ResourceId, Rc<[u8]>), NotUtf8> {
+        // Sorted, so that all rows of one id are equal and name one service.
+        sort_attributes(&mut row.attributes);
         let id = identity(&row);
         let service = row
             .attributes
@@ -184,10 +186,8 @@ impl Buffer for Resources {
 
 /// Hash of the sorted attributes, the schema URL and the dropped count.
 fn identity(row: &ResourceRow) -> ResourceId {
-    let mut attributes: Vec<_> = row.attributes.iter().collect();
-    sort_attributes(&mut attributes);
     let mut canonical = Vec::with_capacity(512);
-    push_attributes(&mut canonical, &attributes);
+    push_attributes(&mut canonical, &row.attributes);
     push_text(&mut canonical, &row.schema_url);
     canonical.extend_from_slice(&row.dropped_attributes.to_le_bytes());
     city_hash_128(&canonical) as u64
