@@ -89,12 +89,16 @@ async fn measure_signal(options: &Options, signal: Signal) -> Result<()> {
             let blocks = blocks_of(&filled, variant);
             variant.create(&clickhouse, &blocks.once).await?;
             let is_first = run == 0;
-            apart[index].push(measure::apart(&clickhouse, variant, blocks, is_first).await?);
+            let run_apart = measure::apart(&clickhouse, variant, blocks, is_first).await?;
+            let mut line = format!("run {}: {}: {}", run + 1, variant.name, run_apart.line());
+            apart[index].push(run_apart);
             if variant.is_whole {
                 variant.create(&clickhouse, &blocks.once).await?;
-                sustained[index].push(measure::sustained(&clickhouse, variant, blocks).await?);
+                let run_sustained = measure::sustained(&clickhouse, variant, blocks).await?;
+                line.push_str(&run_sustained.line());
+                sustained[index].push(run_sustained);
             }
-            eprintln!("  run {} of {}: {}", run + 1, options.runs, variant.name);
+            eprintln!("{line}");
         }
     }
     report::print(signal, options, &filled, &variants, &apart, &sustained);

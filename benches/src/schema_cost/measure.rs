@@ -33,6 +33,32 @@ pub(crate) struct Sustained {
     pub(crate) refresh: f64,
 }
 
+impl Apart {
+    /// For whoever watches: CPU seconds, not yet by rows.
+    pub(crate) fn line(&self) -> String {
+        let bytes: u64 = self
+            .optimized
+            .iter()
+            .flat_map(|done| &done.bytes)
+            .map(|part| part.2)
+            .sum();
+        format!(
+            "insert {:.2}, merge {:.2}, {bytes} bytes",
+            self.insert, self.merge
+        )
+    }
+}
+
+impl Sustained {
+    /// As above.
+    pub(crate) fn line(self) -> String {
+        format!(
+            "; sustained {:.2}, refreshes {:.2}",
+            self.total, self.refresh
+        )
+    }
+}
+
 /// Inserts while merges stand still, then lets them run.
 pub(crate) async fn apart(
     clickhouse: &ClickHouse,
