@@ -13,11 +13,9 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use spanmill_embedded::testing::start_private;
 
-use blocks::Blocks;
 use clickhouse::ClickHouse;
 use measure::{Apart, Sustained};
 use signal::Signal;
-use variants::Variant;
 
 /// What to measure.
 #[derive(Parser, Clone)]
@@ -86,7 +84,7 @@ async fn measure_signal(options: &Options, signal: Signal) -> Result<()> {
     let mut sustained: Vec<Vec<Sustained>> = variants.iter().map(|_| Vec::new()).collect();
     for run in 0..options.runs {
         for (index, variant) in variants.iter().enumerate() {
-            let blocks = blocks_of(&filled, variant);
+            let blocks = filled.blocks_of(variant);
             variant.create(&clickhouse, &blocks.once).await?;
             let is_first = run == 0;
             let run_apart = measure::apart(&clickhouse, variant, blocks, is_first).await?;
@@ -103,13 +101,4 @@ async fn measure_signal(options: &Options, signal: Signal) -> Result<()> {
     }
     report::print(signal, options, &filled, &variants, &apart, &sustained);
     Ok(())
-}
-
-fn blocks_of<'a>(filled: &'a fill::Filled, variant: &Variant) -> &'a Blocks {
-    match (variant.schema.is_ours(), variant.sorted) {
-        (true, false) => &filled.ours,
-        (true, true) => &filled.ours_sorted,
-        (false, false) => &filled.theirs,
-        (false, true) => &filled.theirs_sorted,
-    }
 }

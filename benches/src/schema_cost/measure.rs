@@ -130,7 +130,11 @@ async fn refresh(clickhouse: &ClickHouse) -> Result<()> {
     Ok(())
 }
 
-async fn insert(clickhouse: &ClickHouse, variant: &Variant, blocks: &Blocks) -> Result<()> {
+pub(crate) async fn insert(
+    clickhouse: &ClickHouse,
+    variant: &Variant,
+    blocks: &Blocks,
+) -> Result<()> {
     for (index, block) in blocks.measured.iter().enumerate() {
         let token = format!("block-{index}");
         // The exporter sends none.
@@ -143,7 +147,11 @@ async fn insert(clickhouse: &ClickHouse, variant: &Variant, blocks: &Blocks) -> 
 }
 
 /// Nothing is measured that did not happen: all rows are there.
-async fn check(clickhouse: &ClickHouse, variant: &Variant, blocks: &Blocks) -> Result<()> {
+pub(crate) async fn check(
+    clickhouse: &ClickHouse,
+    variant: &Variant,
+    blocks: &Blocks,
+) -> Result<()> {
     let mut tables: Vec<&str> = blocks
         .measured
         .iter()
