@@ -199,7 +199,8 @@ async fn optimize(clickhouse: &ClickHouse, variant: &Variant) -> Result<Optimize
          UNION ALL SELECT table, 'all columns', sumIf(data_compressed_bytes, part_type != 'Wide') {parts} \
          UNION ALL SELECT table, 'skip indexes', sum(secondary_indices_compressed_bytes) {parts} \
          UNION ALL SELECT table, 'primary key and marks', \
-         sum(bytes_on_disk - data_compressed_bytes - secondary_indices_compressed_bytes) {parts} \
+         sum(greatest(toInt64(bytes_on_disk) - toInt64(data_compressed_bytes) \
+         - toInt64(secondary_indices_compressed_bytes), 0)) {parts} \
          FORMAT TSVRaw"
     );
     let mut bytes = Vec::new();
