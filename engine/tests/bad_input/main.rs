@@ -8,7 +8,9 @@ mod support;
 mod grpc;
 mod http;
 mod limits;
+mod partial;
 mod retry;
+mod rows;
 mod strangers;
 
 use support::Stack;
