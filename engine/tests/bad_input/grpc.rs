@@ -143,7 +143,10 @@ fn wrong_compression(reactor: ReactorChoice) {
         let answer =
             client.call(Call::new([message(1, &packed)]).header("grpc-encoding", encoding));
         assert_eq!(answer.code(), code::UNIMPLEMENTED, "{encoding}: {answer:?}");
-        assert_eq!(answer.headers["grpc-accept-encoding"], "identity,gzip,zstd,deflate");
+        assert_eq!(
+            answer.headers["grpc-accept-encoding"],
+            "identity,gzip,zstd,deflate"
+        );
         assert_grpc_goes_on(&stack, &mut client, id, encoding);
     }
 }

@@ -74,7 +74,10 @@ fn wrong_compression(reactor: ReactorChoice) {
     for encoding in ["br", "gzip, gzip", ""] {
         let answer = client.ask(&post(&[("content-encoding", encoding)], &packed));
         assert_refused(&answer, 415, encoding);
-        assert_eq!(answer.header("accept-encoding"), Some("identity,gzip,zstd,deflate"));
+        assert_eq!(
+            answer.header("accept-encoding"),
+            Some("identity,gzip,zstd,deflate")
+        );
         assert_http_goes_on(&stack, &mut client, id, encoding);
     }
 }

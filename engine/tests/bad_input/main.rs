@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod documents;
 mod grpc;
 mod http;
+mod json;
 mod limits;
 mod partial;
 mod retry;
