@@ -57,7 +57,9 @@ fn let_pass(server: &TestServer, minutes: u32) {
     ] {
         ask(
             server,
-            &format!("CREATE TABLE spanmill.copy ENGINE = Memory AS SELECT * FROM spanmill.{table}"),
+            &format!(
+                "CREATE TABLE spanmill.copy ENGINE = Memory AS SELECT * FROM spanmill.{table}"
+            ),
         );
         ask(server, &format!("TRUNCATE TABLE spanmill.{table}"));
         ask(
@@ -172,7 +174,12 @@ async fn late_spans_are_counted() {
     refresh(&server);
     assert_eq!(edges(&server), ["front>cart 1 0"]);
     let before = ask(&server, EDGES);
-    insert(&server, &hour, "late parent", &[(-100, 2, 1, 0, "front", false)]);
+    insert(
+        &server,
+        &hour,
+        "late parent",
+        &[(-100, 2, 1, 0, "front", false)],
+    );
     insert(&server, &hour, "late child", &[(3599, 1, 3, 2, "db", true)]);
     assert_eq!(ask(&server, EDGES), before);
     insert(
@@ -236,9 +243,15 @@ async fn a_mark_before_its_spans_is_not_lost() {
     let computed = "SELECT count() FROM spanmill.otel_service_dependencies_hours";
     assert_eq!(ask(&server, computed), "1");
     let spans: &[Span] = &[(1, 1, 1, 0, "front", false), (2, 1, 2, 1, "cart", false)];
-    ask(&server, "DETACH TABLE spanmill.otel_service_dependencies_touched_mv");
+    ask(
+        &server,
+        "DETACH TABLE spanmill.otel_service_dependencies_touched_mv",
+    );
     insert(&server, &hour, "a", spans);
-    ask(&server, "ATTACH TABLE spanmill.otel_service_dependencies_touched_mv");
+    ask(
+        &server,
+        "ATTACH TABLE spanmill.otel_service_dependencies_touched_mv",
+    );
     let_pass(&server, 10);
     refresh(&server);
     assert_eq!(edges(&server), ["front>cart 1 0"]);
@@ -250,7 +263,10 @@ async fn a_mark_before_its_spans_is_not_lost() {
     assert_ne!(ask(&server, due), "0");
     refresh(&server);
     assert_eq!(edges(&server), ["front>cart 1 0"]);
-    assert_eq!(ask(&server, "SELECT count() FROM spanmill.otel_traces"), "2");
+    assert_eq!(
+        ask(&server, "SELECT count() FROM spanmill.otel_traces"),
+        "2"
+    );
 }
 
 /// Scenario: spans are stored, a refresh fails because the table of spans is away, the server is
@@ -267,12 +283,18 @@ async fn failures_and_restarts_lose_no_hour() {
         "a",
         &[(1, 1, 1, 0, "front", false), (2, 1, 2, 1, "cart", false)],
     );
-    ask(&server, "RENAME TABLE spanmill.otel_traces TO spanmill.away");
+    ask(
+        &server,
+        "RENAME TABLE spanmill.otel_traces TO spanmill.away",
+    );
     let view = "spanmill.otel_service_dependencies_1h_mv";
     ask(&server, &format!("SYSTEM REFRESH VIEW {view}"));
     let failed = server.query(&format!("SYSTEM WAIT VIEW {view}"));
     assert!(failed.is_err(), "{failed:?}");
-    ask(&server, "RENAME TABLE spanmill.away TO spanmill.otel_traces");
+    ask(
+        &server,
+        "RENAME TABLE spanmill.away TO spanmill.otel_traces",
+    );
     server.restart();
     refresh(&server);
     assert_eq!(edges(&server), ["front>cart 1 0"]);

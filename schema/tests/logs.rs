@@ -210,16 +210,21 @@ async fn filters_on_the_view_prune_the_base_table() {
         &server,
         "SELECT TraceId FROM otel.otel_logs WHERE TraceId != '' ORDER BY Timestamp LIMIT 1",
     );
-    let minutes = |column: &str| {
-        format!("{column} >= {hour} - 3600 AND {column} < {hour} - 3600 + 300")
-    };
+    let minutes =
+        |column: &str| format!("{column} >= {hour} - 3600 AND {column} < {hour} - 3600 + 300");
     for (filter, kept_max) in [
         (format!("TraceId = '{id}'"), 10),
         (format!("TraceId IN ('{id}', 'none')"), 12),
         (format!("Timestamp < {hour}"), 27),
         (format!("TimestampTime < {hour}"), 27),
-        (format!("{} AND ServiceName = 'svc-3'", minutes("Timestamp")), 2),
-        (format!("{} AND ServiceName = 'svc-3'", minutes("TimestampTime")), 2),
+        (
+            format!("{} AND ServiceName = 'svc-3'", minutes("Timestamp")),
+            2,
+        ),
+        (
+            format!("{} AND ServiceName = 'svc-3'", minutes("TimestampTime")),
+            2,
+        ),
         ("ServiceName = 'svc-3'".into(), 8),
         ("hasToken(Body, '123457')".into(), 1),
         ("hasAllTokens(Body, ['request', '123457'])".into(), 1),

@@ -12,9 +12,12 @@ const TRACE: &str = "000102030405060708090a0b0c0d0e0f";
 /// trace an hour later. Gives back that hour's start as seconds since 1970.
 async fn known_data() -> (TestServer, u64) {
     let (server, _) = migrated().await;
-    let start: u64 = ask(&server, "SELECT toUnixTimestamp(toStartOfHour(now())) - 7200")
-        .parse()
-        .expect("seconds");
+    let start: u64 = ask(
+        &server,
+        "SELECT toUnixTimestamp(toStartOfHour(now())) - 7200",
+    )
+    .parse()
+    .expect("seconds");
     let at = |seconds: u64| format!("toDateTime64({}, 9)", start + seconds);
     ask(
         &server,
@@ -136,7 +139,10 @@ async fn grafana_reads_traces() {
                 "",
                 "shop",
                 "GET /",
-                &ask(&server, &format!("SELECT multiply({millis}000000, 0.000001)")),
+                &ask(
+                    &server,
+                    &format!("SELECT multiply({millis}000000, 0.000001)")
+                ),
                 "3",
                 "[{'key':'n','value':'1'},{'key':'http.route','value':'/'}]",
                 "[{'key':'service.name','value':'shop'},{'key':'host.name','value':'a'}]",
@@ -209,7 +215,9 @@ async fn grafana_reads_logs() {
     assert_eq!(
         ask(
             &server,
-            &format!("SELECT toUnixTimestamp(time) - {start}, error, info, unknown FROM ({volume})")
+            &format!(
+                "SELECT toUnixTimestamp(time) - {start}, error, info, unknown FROM ({volume})"
+            )
         ),
         "0\t2\t1\t0\n3600\t0\t1\t0"
     );

@@ -54,13 +54,13 @@ async fn stats_are_those_of_the_spans() {
     // 2 hours * 6 kinds, of which services take 2 and 4, * 3 names.
     assert_eq!(stats.lines().count(), 36);
     assert_eq!(
-        ask(&server, "SELECT sum(Count) FROM spanmill.otel_span_stats_1h"),
+        ask(
+            &server,
+            "SELECT sum(Count) FROM spanmill.otel_span_stats_1h"
+        ),
         "13500"
     );
-    ask(
-        &server,
-        "OPTIMIZE TABLE spanmill.otel_span_stats_1h FINAL",
-    );
+    ask(&server, "OPTIMIZE TABLE spanmill.otel_span_stats_1h FINAL");
     assert_eq!(
         ask(&server, "SELECT count() FROM spanmill.otel_span_stats_1h"),
         "36"
