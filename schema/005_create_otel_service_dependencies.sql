@@ -113,9 +113,9 @@ WHERE t.Hour + toIntervalHour(1) <= now()
 ORDER BY t.Hour DESC
 LIMIT 4;
 
--- Computes them. The hours are asked for once, as a scalar: they prune partitions, and an hour marked
--- meanwhile cannot be half in. The join is on a hash of trace and span id; when the parents exceed the
--- memory given below it goes to disk in parts.
+-- Computes them. The hours are asked for once, as a scalar, so that an hour that becomes due meanwhile
+-- cannot be half in; as subqueries, because only those prune partitions. The join is on a hash of trace
+-- and span id; what exceeds the memory given below goes to disk.
 CREATE VIEW IF NOT EXISTS spanmill.otel_service_dependencies_computed {{on_cluster}}
 AS WITH (SELECT groupArray(Hour) FROM spanmill.otel_service_dependencies_due) AS hours
 SELECT
@@ -141,14 +141,17 @@ FROM
             ServiceName,
             StatusCode
         FROM spanmill.otel_traces{{distributed}}
-        WHERE toStartOfHour(Timestamp) IN hours AND notEmpty(ParentSpanId)
+        WHERE notEmpty(hours)
+            AND toStartOfHour(Timestamp) GLOBAL IN (SELECT arrayJoin(hours))
+            AND notEmpty(ParentSpanId)
     ) AS child
     GLOBAL SEMI LEFT JOIN
     (
         SELECT toDateTime(Timestamp) AS Time, cityHash64(TraceId, SpanId) AS SpanHash, ServiceName
         FROM spanmill.otel_traces{{distributed}}
-        WHERE toStartOfHour(Timestamp)
-            IN arrayFlatten(arrayMap(hour -> [hour - 3600, hour, hour + 3600], hours))
+        WHERE notEmpty(hours)
+            AND toStartOfHour(Timestamp)
+                GLOBAL IN (SELECT arrayJoin(hours) + arrayJoin([-3600, 0, 3600]))
     ) AS parent ON parent.SpanHash = child.ParentHash
     WHERE parent.ServiceName != child.ServiceName
         AND parent.Time >= child.Hour - toIntervalHour(1)
@@ -159,7 +162,7 @@ FROM
     SELECT arrayJoin(hours), '', '', 0, 0
 )
 GROUP BY Hour
-SETTINGS join_algorithm = 'grace_hash', max_bytes_in_join = 500000000;
+SETTINGS join_algorithm = 'grace_hash', max_bytes_in_join = 200000000, grace_hash_join_initial_buckets = 8;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_service_dependencies_1h_mv {{on_cluster}}
 REFRESH EVERY 5 MINUTE APPEND TO spanmill.otel_service_dependencies_hours
