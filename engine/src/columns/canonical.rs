@@ -1,12 +1,14 @@
 //! The canonical bytes of attributes and texts, from which ids of resources and series are hashed: order
 //! does not matter, boundaries and types do.
 
+use std::borrow::Borrow;
+
 use super::OwnedAttribute;
 use super::varint::push_varint;
 
 /// Brings attributes into the order that their canonical bytes have.
-pub(super) fn sort_attributes(attributes: &mut [&OwnedAttribute]) {
-    attributes.sort_by(|a, b| order(a).cmp(&order(b)));
+pub(super) fn sort_attributes<A: Borrow<OwnedAttribute>>(attributes: &mut [A]) {
+    attributes.sort_by(|a, b| order(a.borrow()).cmp(&order(b.borrow())));
 }
 
 fn order(entry: &OwnedAttribute) -> (&[u8], u8, &[u8]) {

@@ -90,9 +90,11 @@ impl Resources {
     pub(crate) fn add(
         &mut self,
         encoded: &[u8],
-        row: ResourceRow,
+        mut row: ResourceRow,
         now: u32,
     ) -> Result<(ResourceId, Rc<[u8]>), NotUtf8> {
+        // Copies of a resource's row differ in nothing but when it was seen.
+        sort_attributes(&mut row.attributes);
         let id = identity(&row);
         let service = row
             .attributes
