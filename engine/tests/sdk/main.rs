@@ -2,6 +2,7 @@
 //! reads every field back: from the base tables with their types, and from the views of the Collector's form.
 
 mod attributes;
+mod logs;
 mod metrics;
 mod origin;
 mod rows;
@@ -23,6 +24,14 @@ on_each_reactor! {
     /// Collector's form; the trace index holds the first and the last start; gzip was really spoken.
     everything_of_traces_is_stored
 
+    /// Scenario: the SDK exports log records over each way: with a body of every type and without, with
+    /// each severity and without, with its text, event name, times of event and observation, without
+    /// the former, a trace context set or found, flags, attributes of every type, promoted and not,
+    /// and a target in place of the scope's name.
+    /// Guarantees: every field is stored as it was set and typed as it was; the view shows the same in the
+    /// Collector's form; the errors of each hour are counted.
+    everything_of_logs_is_stored
+
     /// Scenario: the SDK collects twice and exports, over each way and with cumulative and with delta
     /// temporality, from every instrument that it has, of every number type, synchronous and observable:
     /// counters, up-down counters, gauges, histograms with and without bounds and extremes, exponential
@@ -40,6 +49,14 @@ fn everything_of_traces_is_stored(reactor: ReactorChoice) {
             let sent = send(traces::exporter(stack, way));
             traces::assert_stored(stack, way, &sent);
         }
+    });
+}
+
+fn everything_of_logs_is_stored(reactor: ReactorChoice) {
+    on_each_way(reactor, |stack, way| {
+        let service = format!("rust-shop over {way}");
+        let sent = logs::send_everything(logs::exporter(stack, way), &service);
+        logs::assert_stored(stack, &service, &sent);
     });
 }
 
