@@ -23,7 +23,7 @@ from origin import (
     resource_attributes,
 )
 from server import query
-from values import DECODERS, EVERY_TYPE, any_value, as_text, attributes, decoded, typed
+from values import DECODERS, EVERY_TYPE, any_value, as_text, attributes, decoded, shown_id, typed
 
 # It has a column of its own.
 PROMOTED = "exception.type"
@@ -179,9 +179,6 @@ def decoded_row(row):
 
 
 def view_of(row):
-    def shown_id(text):
-        return text if text.strip("0") else ""
-
     return {
         "time": row["time"],
         "TraceId": shown_id(row["trace_id"]),

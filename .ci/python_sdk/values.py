@@ -91,3 +91,8 @@ def as_text(value):
     if isinstance(value, str) or value is None:
         return value or ""
     return json.dumps(value, separators=(",", ":"))
+
+
+def shown_id(stored):
+    """In the views an id of zeros, which names nothing, is empty."""
+    return stored if stored.strip("0") else ""
