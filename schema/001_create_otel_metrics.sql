@@ -86,7 +86,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics {{on_cluster}}
     `Exemplars.FilteredAttributeTypes` Array(Array(UInt8)) CODEC(ZSTD(1))
 )
 ENGINE = {{Replicated}}MergeTree
-PARTITION BY toDate(Timestamp)
+PARTITION BY toDate(Timestamp, 'UTC')
 ORDER BY (MetricName, ServiceName, toStartOfHour(Timestamp), SeriesId, Timestamp)
 SETTINGS ttl_only_drop_parts = 1, {{deduplication}};
 

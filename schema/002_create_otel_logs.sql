@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_logs {{on_cluster}}
     INDEX idx_body Body TYPE text(tokenizer = 'splitByNonAlpha', posting_list_codec = 'bitpacking')
 )
 ENGINE = {{Replicated}}MergeTree
-PARTITION BY toDate(Timestamp)
+PARTITION BY toDate(Timestamp, 'UTC')
 -- The hour first, so that a time range without a service prunes too. Timestamp must not stand here by
 -- itself: ClickHouse would match filters with that column alone and no longer with the hour. Through
 -- toDateTime, because filters name Timestamp or, on the view, TimestampTime.
@@ -88,17 +88,20 @@ ENGINE = Distributed({{cluster}}, 'spanmill', 'otel_logs_errors_1h', rand());
 CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_logs_errors_1h_mv {{on_cluster}}
 TO spanmill.otel_logs_errors_1h
 AS SELECT
-    toStartOfHour(toDateTime(Timestamp)) AS Hour,
+    toStartOfHour(toDateTime(Timestamp), 'UTC') AS Hour,
     ServiceName,
     SeverityNumber,
     SeverityText,
     EventName,
-    ExceptionType,
+    -- Of another type than a string it stays in the map.
+    CAST(
+        if(l.ExceptionType != '', l.ExceptionType, l.LogAttributes['exception.type']),
+        'LowCardinality(String)') AS ExceptionType,
     count() AS Count,
     min(Timestamp) AS FirstSeen,
     max(Timestamp) AS LastSeen,
     groupUniqArray(5)(leftUTF8(Body, 300)) AS Samples
-FROM spanmill.otel_logs
+FROM spanmill.otel_logs AS l
 WHERE SeverityNumber >= 17
 GROUP BY Hour, ServiceName, SeverityNumber, SeverityText, EventName, ExceptionType;
 

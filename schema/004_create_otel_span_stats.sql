@@ -33,7 +33,7 @@ ENGINE = Distributed({{cluster}}, 'spanmill', 'otel_span_stats_1h', rand());
 CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_span_stats_1h_mv {{on_cluster}}
 TO spanmill.otel_span_stats_1h
 AS SELECT
-    toStartOfHour(toDateTime(Timestamp)) AS Hour,
+    toStartOfHour(toDateTime(Timestamp), 'UTC') AS Hour,
     ServiceName,
     SpanName,
     SpanKind,

@@ -31,12 +31,12 @@ ENGINE = Distributed({{cluster}}, 'spanmill', 'otel_service_dependencies_touched
 CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_service_dependencies_touched_mv {{on_cluster}}
 TO spanmill.otel_service_dependencies_touched
 AS SELECT
-    arrayJoin([Touched, Touched + toIntervalHour(1), toStartOfHour(Earlier)]) AS Hour,
+    arrayJoin([Touched, Touched + toIntervalHour(1), toStartOfHour(Earlier, 'UTC')]) AS Hour,
     now() AS Marked
 FROM
 (
     SELECT
-        toStartOfHour(toDateTime(Timestamp)) AS Touched,
+        toStartOfHour(toDateTime(Timestamp), 'UTC') AS Touched,
         toDateTime(min(Timestamp)) - toIntervalMinute(5) AS Earlier
     FROM spanmill.otel_traces
     GROUP BY Touched
@@ -136,13 +136,13 @@ FROM
     FROM
     (
         SELECT
-            toStartOfHour(toDateTime(Timestamp)) AS Hour,
+            toStartOfHour(toDateTime(Timestamp), 'UTC') AS Hour,
             cityHash64(TraceId, ParentSpanId) AS ParentHash,
             ServiceName,
             StatusCode
         FROM spanmill.otel_traces{{distributed}}
         WHERE notEmpty(hours)
-            AND toStartOfHour(Timestamp) GLOBAL IN (SELECT arrayJoin(hours))
+            AND toStartOfHour(Timestamp, 'UTC') GLOBAL IN (SELECT arrayJoin(hours))
             AND notEmpty(ParentSpanId)
     ) AS child
     GLOBAL SEMI LEFT JOIN
@@ -150,7 +150,7 @@ FROM
         SELECT toDateTime(Timestamp) AS Time, cityHash64(TraceId, SpanId) AS SpanHash, ServiceName
         FROM spanmill.otel_traces{{distributed}}
         WHERE notEmpty(hours)
-            AND toStartOfHour(Timestamp)
+            AND toStartOfHour(Timestamp, 'UTC')
                 GLOBAL IN (SELECT arrayJoin(hours) + arrayJoin([-3600, 0, 3600]))
     ) AS parent ON parent.SpanHash = child.ParentHash
     WHERE parent.ServiceName != child.ServiceName
