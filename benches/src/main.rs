@@ -57,11 +57,13 @@ fn main() -> Result<()> {
         .enable_all()
         .build()?;
     let mut clickhouse = start_private();
-    runtime.block_on(spanmill_schema::migrate(&spanmill_schema::Connection {
+    let connection = spanmill_schema::Connection {
         url: clickhouse.http_url(),
         user: "default".into(),
         password: String::new(),
-    }))?;
+    };
+    let settings = spanmill_schema::SchemaSettings::default();
+    runtime.block_on(spanmill_schema::migrate(&connection, &settings))?;
     let (engine, address) = start_engine(&options, &clickhouse)?;
     let engine = Guard(engine);
     let clickhouse_pid = clickhouse.server().pid();

@@ -29,6 +29,8 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
         ack_timeout: settings.batching.ack_timeout,
         request_bytes_max: settings.memory.request_bytes_max,
         pending_bytes_max: settings.memory.pending_bytes_max,
+        timestamp_past_max: settings.timestamps.past_max,
+        timestamp_future_max: settings.timestamps.future_max,
         drain_timeout: settings.drain_timeout,
     }
 }

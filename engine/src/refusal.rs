@@ -97,9 +97,10 @@ impl Kind {
 impl Refusal {
     /// A longer message is shortened: parts of it may come from a client or from ClickHouse.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        let mut message = message.into();
-        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
-        Refusal { kind, message }
+        Refusal {
+            kind,
+            message: shortened(message.into()),
+        }
     }
 
     /// The body did not arrive in time: the network's fault, or the sender's load, and no reason to lose it.
@@ -143,6 +144,12 @@ impl Refusal {
             details: details.into_iter().collect(),
         }
     }
+}
+
+/// A text for a client, cut to what an answer may carry.
+pub(crate) fn shortened(mut message: String) -> String {
+    message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+    message
 }
 
 impl From<DecodeError> for Refusal {

@@ -111,6 +111,15 @@ impl Default for Tables {
 }
 
 impl TableId {
+    /// All of them, in order.
+    pub const ALL: [TableId; 5] = [
+        Self::Resources,
+        Self::MetricSeries,
+        Self::Traces,
+        Self::Logs,
+        Self::Metrics,
+    ];
+
     /// The table's name in the database [`DATABASE`].
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -8,12 +8,15 @@ use spanmill_schema::{
 };
 use support::{ask, fresh, migrated};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 8] = [
     "000_create_databases_and_resources.sql",
+    "001_create_otel_metrics.sql",
     "002_create_otel_logs.sql",
     "003_create_otel_traces.sql",
     "004_create_otel_span_stats.sql",
     "005_create_otel_service_dependencies.sql",
+    "006_create_otel_metrics_5m.sql",
+    "007_create_otel_metrics_1h.sql",
 ];
 
 async fn migrate(connection: &Connection) -> Result<Report, MigrateError> {

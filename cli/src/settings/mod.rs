@@ -45,6 +45,7 @@ pub(crate) struct Settings {
     pub reactor: ReactorChoice,
     pub batching: Batching,
     pub memory: Memory,
+    pub timestamps: Timestamps,
     pub drain_timeout: Duration,
     pub log: Log,
 }
@@ -90,6 +91,13 @@ pub(crate) struct Batching {
 pub(crate) struct Memory {
     pub request_bytes_max: usize,
     pub pending_bytes_max: usize,
+}
+
+/// How far from now the times of rows may lie.
+#[derive(Debug)]
+pub(crate) struct Timestamps {
+    pub past_max: Duration,
+    pub future_max: Duration,
 }
 
 /// What is logged, and how.

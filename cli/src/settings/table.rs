@@ -322,6 +322,27 @@ pub(crate) static DRAIN_TIMEOUT: Setting = Setting {
     secret: false,
 };
 
+pub(crate) static TIMESTAMP_PAST_MAX: Setting = Setting {
+    key: "timestamp_past_max",
+    group: LIMITS,
+    value: "TIME",
+    accepts: "a time from 1m to 10000d, such as 7d",
+    default: Default::Found("as long as retention_raw"),
+    help: "How far back the time of a span, log record or point may lie. Older ones are left out of \
+           their request, which says so in its answer",
+    secret: false,
+};
+
+pub(crate) static TIMESTAMP_FUTURE_MAX: Setting = Setting {
+    key: "timestamp_future_max",
+    group: LIMITS,
+    value: "TIME",
+    accepts: "a time from 1m to 10000d, such as 1h",
+    default: Default::Text("1d"),
+    help: "How far ahead it may lie",
+    secret: false,
+};
+
 pub(crate) static REQUEST_BYTES_MAX: Setting = Setting {
     key: "request_bytes_max",
     group: LIMITS,
@@ -366,7 +387,7 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
 };
 
 /// Every setting, in the order of help and reference.
-pub(crate) static ALL: [&Setting; 29] = [
+pub(crate) static ALL: [&Setting; 31] = [
     &CONFIG,
     &DATA_DIR,
     &OTLP_GRPC,
@@ -392,6 +413,8 @@ pub(crate) static ALL: [&Setting; 29] = [
     &INSERT_TIMEOUT,
     &ACK_TIMEOUT,
     &DRAIN_TIMEOUT,
+    &TIMESTAMP_PAST_MAX,
+    &TIMESTAMP_FUTURE_MAX,
     &REQUEST_BYTES_MAX,
     &PENDING_BYTES_MAX,
     &LOG_FORMAT,

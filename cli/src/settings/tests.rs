@@ -71,6 +71,9 @@ fn defaults_are_valid() {
     assert_eq!(settings.batching.ack_timeout, Duration::from_secs(8));
     assert_eq!(settings.memory.request_bytes_max, 64 << 20);
     assert_eq!(settings.memory.pending_bytes_max, 256 << 20);
+    let day = Duration::from_hours(24);
+    assert_eq!(settings.timestamps.past_max, 30 * day);
+    assert_eq!(settings.timestamps.future_max, day);
     assert_eq!(settings.drain_timeout, Duration::from_secs(15));
     assert_eq!(
         (settings.log.format, settings.log.filter.as_str()),

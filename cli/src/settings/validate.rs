@@ -17,7 +17,9 @@ use super::reader::Reader;
 use super::sources::Raw;
 use super::table::{self, Setting};
 use super::values::{self, Secret};
-use super::{Batching, ClickHouse, EmbeddedPorts, Listeners, Log, LogFormat, Memory, Settings};
+use super::{
+    Batching, ClickHouse, EmbeddedPorts, Listeners, Log, LogFormat, Memory, Settings, Timestamps,
+};
 use crate::command_line::Command;
 
 const ROWS_MAX: usize = 10_000_000;
@@ -38,6 +40,7 @@ pub(super) fn settings(
     let reactor = reader.read(&table::REACTOR, reactor);
     let batching = batching(&mut reader);
     let memory = memory(&mut reader);
+    let timestamps = timestamps(&mut reader, schema.as_ref());
     let drain_timeout = reader.time(
         &table::DRAIN_TIMEOUT,
         Duration::ZERO,
@@ -55,6 +58,7 @@ pub(super) fn settings(
         reactor: reactor?,
         batching: batching?,
         memory: memory?,
+        timestamps: timestamps?,
         drain_timeout: drain_timeout?,
         log: log?,
     })
@@ -344,6 +348,22 @@ fn memory(reader: &mut Reader<'_>) -> Option<Memory> {
     Some(Memory {
         request_bytes_max: request?,
         pending_bytes_max: pending?,
+    })
+}
+
+fn timestamps(reader: &mut Reader<'_>, schema: Option<&SchemaSettings>) -> Option<Timestamps> {
+    let day = Duration::from_hours(24);
+    let most = day * u32::from(Retention::DAYS_MAX);
+    let least = Duration::from_mins(1);
+    let future_max = reader.time(&table::TIMESTAMP_FUTURE_MAX, least, most);
+    let past_max = if reader.raw.is_given(&table::TIMESTAMP_PAST_MAX) {
+        reader.time(&table::TIMESTAMP_PAST_MAX, least, most)
+    } else {
+        schema.map(|schema| day * u32::from(schema.retention.raw_days))
+    };
+    Some(Timestamps {
+        past_max: past_max?,
+        future_max: future_max?,
     })
 }
 

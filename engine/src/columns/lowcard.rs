@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::block::BlockWriter;
-use super::column::{Buffer, Column, next_mark};
+use super::column::{Buffer, Column, Picked, next_mark};
 use super::varint::push_varint;
 use super::{NotUtf8, clear_buffer, smaller_capacity};
 
@@ -128,9 +128,19 @@ impl LowCardinality {
         block.small(&1u64.to_le_bytes());
     }
 
-    /// Dictionary and keys. A leaf without rows has no body at all.
-    pub(crate) fn write_body(&self, block: &mut BlockWriter<'_>) {
-        if self.keys.is_empty() {
+    /// The dictionary, whole, and the keys of these rows. A leaf without rows has no body at all.
+    pub(crate) fn write_body(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
+        match rows {
+            None => self.write_keys(&self.keys, block),
+            Some(rows) => {
+                let picked = rows.iter().map(|row| self.keys[*row as usize]);
+                self.write_keys(&picked.collect::<Vec<_>>(), block);
+            }
+        }
+    }
+
+    fn write_keys(&self, keys: &[u32], block: &mut BlockWriter<'_>) {
+        if keys.is_empty() {
             return;
         }
         let width = match self.ends.len() {
@@ -147,11 +157,11 @@ impl LowCardinality {
                 out.extend_from_slice(value);
             }
         });
-        block.small(&(self.keys.len() as u64).to_le_bytes());
+        block.small(&(keys.len() as u64).to_le_bytes());
         block.built(|out| match width {
-            KEY_U8 => out.extend(self.keys.iter().map(|key| *key as u8)),
-            KEY_U16 => out.extend(self.keys.iter().flat_map(|key| (*key as u16).to_le_bytes())),
-            _ => out.extend(self.keys.iter().flat_map(|key| key.to_le_bytes())),
+            KEY_U8 => out.extend(keys.iter().map(|key| *key as u8)),
+            KEY_U16 => out.extend(keys.iter().flat_map(|key| (*key as u16).to_le_bytes())),
+            _ => out.extend(keys.iter().flat_map(|key| key.to_le_bytes())),
         });
     }
 }
@@ -212,10 +222,10 @@ impl Buffer for LowCardinality {
 }
 
 impl Column for LowCardinality {
-    fn write(&self, block: &mut BlockWriter<'_>) {
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         block.begin_column();
         Self::write_prefix(block);
-        self.write_body(block);
+        self.write_body(rows, block);
     }
 }
 

@@ -17,13 +17,13 @@ use hyper_util::rt::TokioIo;
 use prost::Message as _;
 
 use super::request::{Body, ENCODINGS, Encoding};
-use super::{Linger, Stop, stopped};
+use super::response::ExportResponse;
+use super::{Linger, Stop, route, stopped};
 use crate::limits::{BODY_TIMEOUT, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, HTTP1_HEAD_BYTES_MAX};
 use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
 use crate::shard::Shard;
 
-const TRACES: &str = "/v1/traces";
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
@@ -69,7 +69,7 @@ async fn call<R: Reactor>(request: Request<Incoming>, shard: &Rc<Shard>) -> Answ
     shard.metrics.http.requests.inc();
     let (head, mut body) = request.into_parts();
     match export::<R>(&head, &mut body, shard).await {
-        Ok(()) => success(),
+        Ok(taken) => success(&taken),
         Err(refusal) => {
             shard.metrics.refused(refusal.kind);
             let json = content_type(&head.headers).eq_ignore_ascii_case(JSON);
@@ -116,14 +116,14 @@ async fn export<R: Reactor>(
     head: &Parts,
     incoming: &mut Incoming,
     shard: &Rc<Shard>,
-) -> Result<(), Refusal> {
+) -> Result<ExportResponse, Refusal> {
     let path = head.uri.path();
-    if path != TRACES {
-        return Err(Refusal::new(
+    let signal = route::of_path(path).ok_or_else(|| {
+        Refusal::new(
             Kind::NotFound,
             format!("{path} is not a path of this server"),
-        ));
-    }
+        )
+    })?;
     if head.method != Method::POST {
         return Err(Refusal::new(Kind::Method, "send telemetry with POST"));
     }
@@ -152,12 +152,12 @@ async fn export<R: Reactor>(
     within::<R, _>(BODY_TIMEOUT, gathered)
         .await
         .unwrap_or_else(|| Err(Refusal::too_slow()))?;
-    body.store_traces(encoding).await
+    let rejected = body.store(signal, encoding).await?;
+    Ok(ExportResponse::new(&rejected))
 }
 
-/// Full success is an empty `ExportTraceServiceResponse`.
-fn success() -> Answer {
-    let mut answer = Response::new(Full::default());
+fn success(taken: &ExportResponse) -> Answer {
+    let mut answer = Response::new(Full::from(taken.encode_to_vec()));
     let kind = HeaderValue::from_static(PROTOBUF);
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use crate::decode::{Rejected, Signal};
 use crate::gunzip::GunzipError;
 use crate::refusal::{Kind, Refusal};
 use crate::shard::{Reservation, Shard};
@@ -78,25 +79,30 @@ impl Body {
         &self.bytes
     }
 
-    /// Decompresses and walks what follows the framing, and waits until its rows are stored.
-    pub(super) async fn store_traces(mut self, encoding: Encoding) -> Result<(), Refusal> {
-        let waiting = match encoding {
-            Encoding::Identity => self.shard.accept_traces(&self.bytes[self.framing..])?,
+    /// Decompresses and walks what follows the framing, waits until its rows are stored, and says which
+    /// were left out.
+    pub(super) async fn store(
+        mut self,
+        signal: Signal,
+        encoding: Encoding,
+    ) -> Result<Rejected, Refusal> {
+        let accepted = match encoding {
+            Encoding::Identity => self.shard.accept(signal, &self.bytes[self.framing..])?,
             Encoding::Gzip => {
                 let mut plain = self.shard.buffer();
                 let walked = self
                     .inflate(&mut plain)
-                    .and_then(|()| self.shard.accept_traces(&plain));
+                    .and_then(|()| self.shard.accept(signal, &plain));
                 self.shard.keep_buffer(plain);
                 walked?
             }
         };
         // The bytes are in the columns now; what stays reserved until the answer stands for those.
         self.shard.keep_buffer(std::mem::take(&mut self.bytes));
-        match waiting {
-            Some(waiting) => waiting.answer().await,
-            None => Ok(()),
+        if let Some(waiting) = accepted.waiting {
+            waiting.answer().await?;
         }
+        Ok(accepted.rejected)
     }
 
     fn inflate(&mut self, plain: &mut Vec<u8>) -> Result<(), Refusal> {

@@ -2,7 +2,7 @@
 
 use opentelemetry::{Array, KeyValue, StringValue, Value as Otel};
 use serde_json::{Value, json};
-use spanmill_schema::tables::ValueType;
+use spanmill_schema::ValueType;
 
 /// An attribute with the text and the type byte that it is stored as.
 pub(crate) type Attribute = (KeyValue, &'static str, ValueType);

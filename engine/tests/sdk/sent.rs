@@ -13,7 +13,7 @@ use opentelemetry_sdk::trace::{
     IdGenerator as _, RandomIdGenerator, SdkTracer, SdkTracerProvider, SpanLimits,
 };
 use serde_json::{Value, json};
-use spanmill_schema::tables::ValueType;
+use spanmill_schema::ValueType;
 
 use crate::attributes::{PROMOTED, entries, every_type, key_values, promoted, unpromoted};
 
