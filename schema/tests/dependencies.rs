@@ -398,4 +398,3 @@ async fn a_computation_reads_only_the_hours_it_needs() {
     assert!(busy.contains("Parts: 3/9"), "{busy}");
     assert!(!busy.contains("Parts: 9/9"), "{busy}");
 }
-
