@@ -92,25 +92,22 @@ ARRAY JOIN arrayZip(h.Edges.1, h.Edges.2, h.Edges.3, h.Edges.4) AS edge;
 -- - and once no mark came for ten minutes, or every hour while marks keep coming,
 -- - while all spans that it needs are kept.
 CREATE OR REPLACE VIEW spanmill.otel_service_dependencies_due {{on_cluster}}
-AS SELECT t.Hour AS Hour
+AS SELECT Hour
 FROM
 (
-    SELECT Hour, max(Marked) AS Marked
+    SELECT Hour, Marked, toDateTime(0) AS Computed
     FROM spanmill.otel_service_dependencies_touched{{distributed}}
-    GROUP BY Hour
-) AS t
-LEFT JOIN
-(
-    SELECT Hour, max(Computed) AS Computed
+    UNION ALL
+    SELECT Hour, toDateTime(0), Computed
     FROM spanmill.otel_service_dependencies_hours{{distributed}}
-    GROUP BY Hour
-) AS c ON c.Hour = t.Hour
-WHERE t.Hour + toIntervalHour(1) <= now()
-    AND t.Marked + toIntervalMinute(10) >= c.Computed
-    AND (t.Marked + toIntervalMinute(10) <= now()
-        OR greatest(c.Computed, t.Hour + toIntervalHour(1)) + toIntervalHour(1) <= now())
-    AND t.Hour - toIntervalHour(2) > now() - toIntervalDay({{retention_raw}})
-ORDER BY t.Hour DESC
+)
+GROUP BY Hour
+HAVING Hour + toIntervalHour(1) <= now()
+    AND max(Marked) + toIntervalMinute(10) >= max(Computed)
+    AND (max(Marked) + toIntervalMinute(10) <= now()
+        OR greatest(max(Computed), Hour + toIntervalHour(1)) + toIntervalHour(1) <= now())
+    AND Hour - toIntervalHour(2) > now() - toIntervalDay({{retention_raw}})
+ORDER BY Hour DESC
 LIMIT 4;
 
 -- Computes them. The hours are asked for once, as a scalar, so that an hour that becomes due meanwhile

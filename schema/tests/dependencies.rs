@@ -300,6 +300,62 @@ async fn failures_and_restarts_lose_no_hour() {
     assert_eq!(edges(&server), ["front>cart 1 0"]);
 }
 
+/// Scenario: an hour (so many hours before this one) was marked and computed so many minutes ago, or
+/// never.
+/// Guarantees: it is due once it is over and quiet for ten minutes, or an hour after it could last have
+/// been computed; not if a computation began ten minutes after the mark, nor when its spans are gone.
+#[tokio::test]
+async fn hours_are_due_when_over_quiet_and_changed() {
+    let (server, _) = migrated().await;
+    ask(
+        &server,
+        "SYSTEM STOP VIEW spanmill.otel_service_dependencies_1h_mv",
+    );
+    for (hours, marked, computed, is_due) in [
+        (0, Some(30), None, false),
+        (1, Some(11), None, true),
+        (1, Some(5), None, false),
+        (5, Some(5), None, true),
+        (5, Some(5), Some(30), false),
+        (5, Some(5), Some(61), true),
+        (5, Some(15), Some(6), true),
+        (5, Some(20), Some(9), false),
+        (5, None, Some(300), false),
+        (31 * 24, Some(20), None, false),
+    ] {
+        let hour = format!("toStartOfHour(now()) - 3600 * {hours}");
+        for table in ["touched", "hours"] {
+            ask(
+                &server,
+                &format!("TRUNCATE TABLE spanmill.otel_service_dependencies_{table}"),
+            );
+        }
+        if let Some(minutes) = marked {
+            ask(
+                &server,
+                &format!(
+                    "INSERT INTO spanmill.otel_service_dependencies_touched \
+                     SELECT {hour}, now() - 60 * {minutes}"
+                ),
+            );
+        }
+        if let Some(minutes) = computed {
+            ask(
+                &server,
+                &format!(
+                    "INSERT INTO spanmill.otel_service_dependencies_hours (Hour, Computed) \
+                     SELECT {hour}, now() - 60 * {minutes}"
+                ),
+            );
+        }
+        let due = ask(
+            &server,
+            "SELECT count() FROM spanmill.otel_service_dependencies_due",
+        );
+        assert_eq!(due == "1", is_due, "{hours} {marked:?} {computed:?}");
+    }
+}
+
 /// Scenario: spans of nine hours are stored and one of them is due.
 /// Guarantees: computing it reads the partition of that hour for children, and those of the hours beside
 /// it for parents, not the table; with no hour due nothing is read.
