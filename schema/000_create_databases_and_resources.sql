@@ -42,7 +42,8 @@ ENGINE = Distributed({{cluster}}, 'spanmill', 'otel_resources', ResourceId);
 CREATE OR REPLACE DICTIONARY spanmill.otel_resource_attributes {{on_cluster}}
 (
     `ResourceId` UInt64,
-    `Attributes` Map(LowCardinality(String), String)
+    `Attributes` Map(LowCardinality(String), String),
+    `SchemaUrl` String
 )
 PRIMARY KEY ResourceId
 SOURCE(CLICKHOUSE(USER {{user}} PASSWORD {{password}} DB 'spanmill' TABLE 'otel_resources{{distributed}}'))

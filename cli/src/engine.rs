@@ -1,5 +1,7 @@
 //! Takes settings and a ClickHouse, and hands out what the engine and the migrations are told.
 
+use std::sync::Arc;
+
 use spanmill_engine::Config;
 use spanmill_schema::Connection;
 
@@ -19,6 +21,7 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
             user: clickhouse.user.clone(),
             password: clickhouse.password.reveal().to_owned(),
         },
+        tables: Arc::clone(&settings.schema.tables),
         batch_rows: settings.batching.rows,
         batch_rows_max: settings.batching.rows_max,
         batch_age: settings.batching.age,
@@ -26,6 +29,8 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
         ack_timeout: settings.batching.ack_timeout,
         request_bytes_max: settings.memory.request_bytes_max,
         pending_bytes_max: settings.memory.pending_bytes_max,
+        timestamp_past_max: settings.timestamps.past_max,
+        timestamp_future_max: settings.timestamps.future_max,
         drain_timeout: settings.drain_timeout,
     }
 }

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use spanmill_engine::Engine;
+use spanmill_schema::SchemaSettings;
 use tracing::{info, warn};
 
 use command_line::{Command, Invocation};
@@ -56,7 +57,7 @@ fn run(command: Command, settings: &Settings) -> Result<()> {
     match command {
         Command::Up => up(settings),
         Command::Engine => engine_alone(settings),
-        Command::Migrate => migrate(&settings.clickhouse),
+        Command::Migrate => migrate(&settings.clickhouse, &settings.schema),
         Command::Clickhouse => clickhouse_alone(settings),
         Command::Settings => print(&settings::markdown()),
     }
@@ -74,7 +75,7 @@ fn up(settings: &Settings) -> Result<()> {
         None => settings.clickhouse.clone(),
     };
     let events = signals::watch()?;
-    migrate(&clickhouse)?;
+    migrate(&clickhouse, &settings.schema)?;
     let engine = Engine::start(engine::config(settings, &clickhouse)).context("the engine")?;
     let data_dir = embedded.as_ref().map(|_| settings.data_dir.as_path());
     greet(&greeting::engine(addresses(&engine), &clickhouse, data_dir));
@@ -103,14 +104,14 @@ fn engine_alone(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-fn migrate(clickhouse: &ClickHouse) -> Result<()> {
+fn migrate(clickhouse: &ClickHouse, schema: &SchemaSettings) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.context("the runtime for migrations")?;
     let connection = engine::connection(clickhouse);
     let report = runtime
-        .block_on(spanmill_schema::migrate(&connection))
+        .block_on(spanmill_schema::migrate(&connection, schema))
         .with_context(|| format!("the tables at {} could not be made", clickhouse.http))?;
     info!(applied = ?report.applied, already = report.already, "tables are up to date");
     Ok(())

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use spanmill_schema::Connection;
 use tokio::sync::Mutex;
 
+use crate::config::Config;
 use crate::listen::{Answer, Linger, Stop, answer_http, stopped};
 use crate::metrics::Metrics;
 use crate::reactor::{Epoll, Reactor, within};
@@ -26,7 +26,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Admin {
     metrics: Arc<Metrics>,
-    clickhouse: Connection,
+    config: Arc<Config>,
     last_look: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
@@ -34,13 +34,13 @@ struct Admin {
 pub(crate) async fn serve(
     socket: TcpListener,
     metrics: Arc<Metrics>,
-    clickhouse: Connection,
+    config: Arc<Config>,
     mut stop: Stop,
 ) -> std::io::Result<()> {
     let listener = Epoll::listen(socket)?;
     let admin = Rc::new(Admin {
         metrics,
-        clickhouse,
+        config,
         last_look: Mutex::new(None),
     });
     loop {
@@ -97,7 +97,7 @@ impl Admin {
         {
             return result.clone();
         }
-        let look = spanmill_schema::verify(&self.clickhouse);
+        let look = spanmill_schema::verify(&self.config.clickhouse.http, &self.config.tables);
         let result = match within::<Epoll, _>(READY_TIMEOUT, look).await {
             Some(result) => result.map_err(|error| error.to_string()),
             None => Err(format!(

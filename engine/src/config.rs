@@ -3,9 +3,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use spanmill_schema::Connection;
+use spanmill_schema::{Connection, Tables};
 
 /// Settings of an engine.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Where rows go.
     pub clickhouse: ClickHouse,
+    /// The tables' columns, those of promoted attributes among them: as the migrations made them.
+    pub tables: Arc<Tables>,
     /// Rows from which on a batch is inserted at once.
     pub batch_rows: usize,
     /// Rows that one INSERT takes at most, give or take one request.
@@ -37,6 +40,10 @@ pub struct Config {
     /// Bytes of requests that are being received or wait for ClickHouse, in each shard. A compressed
     /// request counts in both its forms, so this is at least twice `request_bytes_max`.
     pub pending_bytes_max: usize,
+    /// How far before now the time of a row may lie; older rows are rejected.
+    pub timestamp_past_max: Duration,
+    /// How far after now the time of a row may lie; newer rows are rejected.
+    pub timestamp_future_max: Duration,
     /// How long `shutdown` waits for requests in flight.
     pub drain_timeout: Duration,
 }

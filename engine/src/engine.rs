@@ -151,15 +151,15 @@ impl Engine {
 fn start_admin(
     mut sockets: Vec<TcpListener>,
     metrics: Metrics,
-    config: &Config,
+    config: &Arc<Config>,
     stop: Stop,
 ) -> Result<JoinHandle<io::Result<()>>, StartError> {
     let socket = sockets.remove(0);
-    let clickhouse = config.clickhouse.http.clone();
+    let config = Arc::clone(config);
     let metrics = Arc::new(metrics);
     std::thread::Builder::new()
         .name("admin".into())
-        .spawn(move || Epoll::run(None, || admin::serve(socket, metrics, clickhouse, stop))?)
+        .spawn(move || Epoll::run(None, || admin::serve(socket, metrics, config, stop))?)
         .map_err(StartError::Admin)
 }
 

@@ -8,6 +8,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use spanmill_schema::TableId;
+
+use crate::decode::Signal;
 use crate::refusal::Kind;
 
 /// Upper bounds of insert durations, in seconds.
@@ -31,6 +34,18 @@ struct OfRefusal {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSignal {
+    shard: u32,
+    signal: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTable {
+    shard: u32,
+    table: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfTransport {
     shard: u32,
     transport: &'static str,
@@ -45,16 +60,23 @@ pub(crate) struct ShardMetrics {
     pub(crate) grpc: TransportMetrics,
     pub(crate) http: TransportMetrics,
     refused: [Counter; Kind::ALL.len()],
-    pub(crate) decoded_spans: Counter,
-    pub(crate) decoded_bytes: Counter,
-    pub(crate) inserted_spans: Counter,
+    signals: [SignalMetrics; Signal::ALL.len()],
+    inserted_rows: [Counter; TableId::ALL.len()],
     pub(crate) inserted_bytes: Counter,
     pub(crate) insert_failures: Counter,
-    pub(crate) abandoned_spans: Counter,
+    pub(crate) abandoned_rows: Counter,
     pub(crate) pending_bytes: Gauge,
     pub(crate) available: Gauge,
     pub(crate) insert_seconds: Histogram,
     pub(crate) batch_rows: Histogram,
+}
+
+/// What a shard counts per signal.
+#[derive(Clone)]
+pub(crate) struct SignalMetrics {
+    pub(crate) decoded_rows: Counter,
+    pub(crate) decoded_bytes: Counter,
+    pub(crate) rejected_rows: Counter,
 }
 
 /// What a shard counts per transport.
@@ -89,12 +111,13 @@ struct Families {
     received_bytes: Family<OfTransport, Counter>,
     connections: Family<OfTransport, Gauge>,
     refused: Family<OfRefusal, Counter>,
-    decoded_spans: Family<OfShard, Counter>,
-    decoded_bytes: Family<OfShard, Counter>,
-    inserted_spans: Family<OfShard, Counter>,
+    decoded_rows: Family<OfSignal, Counter>,
+    decoded_bytes: Family<OfSignal, Counter>,
+    rejected_rows: Family<OfSignal, Counter>,
+    inserted_rows: Family<OfTable, Counter>,
     inserted_bytes: Family<OfShard, Counter>,
     insert_failures: Family<OfShard, Counter>,
-    abandoned_spans: Family<OfShard, Counter>,
+    abandoned_rows: Family<OfShard, Counter>,
     pending_bytes: Family<OfShard, Gauge>,
     available: Family<OfShard, Gauge>,
     insert_seconds: Family<OfShard, Histogram, fn() -> Histogram>,
@@ -123,12 +146,33 @@ impl Families {
         let mut of_shard = |name: &str, help: &str| add(registry, name, help, Family::default());
         Families {
             insert_seconds,
-            decoded_spans: of_shard("decoded_spans", "Spans walked into columns"),
-            decoded_bytes: of_shard("decoded_bytes", "Bytes of bodies walked, decompressed"),
-            inserted_spans: of_shard("inserted_spans", "Spans whose insert was confirmed"),
             inserted_bytes: of_shard("inserted_bytes", "Compressed bytes of confirmed inserts"),
             insert_failures: of_shard("insert_failures", "Tries of an insert that failed"),
-            abandoned_spans: of_shard("abandoned_spans", "Spans whose requests were told to retry"),
+            abandoned_rows: of_shard("abandoned_rows", "Rows whose requests were told to retry"),
+            decoded_rows: add(
+                registry,
+                "decoded_rows",
+                "Spans, log records and points walked into columns",
+                Family::default(),
+            ),
+            decoded_bytes: add(
+                registry,
+                "decoded_bytes",
+                "Bytes of bodies walked, decompressed",
+                Family::default(),
+            ),
+            rejected_rows: add(
+                registry,
+                "rejected_rows",
+                "Rows left out of requests because they alone were bad",
+                Family::default(),
+            ),
+            inserted_rows: add(
+                registry,
+                "inserted_rows",
+                "Rows whose insert was confirmed",
+                Family::default(),
+            ),
             pending_bytes: add(
                 registry,
                 "pending_bytes",
@@ -193,12 +237,23 @@ impl Families {
                 self.refused
                     .get_or_create_owned(&OfRefusal { shard, reason })
             }),
-            decoded_spans: self.decoded_spans.get_or_create_owned(labels),
-            decoded_bytes: self.decoded_bytes.get_or_create_owned(labels),
-            inserted_spans: self.inserted_spans.get_or_create_owned(labels),
+            signals: Signal::ALL.map(|signal| {
+                let signal = signal.label();
+                let labels = OfSignal { shard, signal };
+                SignalMetrics {
+                    decoded_rows: self.decoded_rows.get_or_create_owned(&labels),
+                    decoded_bytes: self.decoded_bytes.get_or_create_owned(&labels),
+                    rejected_rows: self.rejected_rows.get_or_create_owned(&labels),
+                }
+            }),
+            inserted_rows: TableId::ALL.map(|table| {
+                let table = table.name();
+                self.inserted_rows
+                    .get_or_create_owned(&OfTable { shard, table })
+            }),
             inserted_bytes: self.inserted_bytes.get_or_create_owned(labels),
             insert_failures: self.insert_failures.get_or_create_owned(labels),
-            abandoned_spans: self.abandoned_spans.get_or_create_owned(labels),
+            abandoned_rows: self.abandoned_rows.get_or_create_owned(labels),
             pending_bytes: self.pending_bytes.get_or_create_owned(labels),
             available: self.available.get_or_create_owned(labels),
             insert_seconds: self.insert_seconds.get_or_create_owned(labels),
@@ -208,6 +263,14 @@ impl Families {
 }
 
 impl ShardMetrics {
+    pub(crate) fn signal(&self, signal: Signal) -> &SignalMetrics {
+        &self.signals[signal as usize]
+    }
+
+    pub(crate) fn inserted_rows(&self, table: TableId) -> &Counter {
+        &self.inserted_rows[table as usize]
+    }
+
     /// Counts a refused request.
     pub(crate) fn refused(&self, kind: Kind) {
         self.refused[kind as usize].inc();

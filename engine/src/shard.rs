@@ -1,5 +1,5 @@
 //! What one core owns: the open columns, the chunks that wait to be inserted, the requests that wait for
-//! their ack, and the bounds on all of it. Requests come in through `accept_traces`; the writer takes
+//! their ack, and the bounds on all of it. Requests come in through `accept`; the writer takes
 //! batches out. Nothing here is shared between threads.
 
 use std::cell::{Cell, RefCell};
@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use crate::ack::{Acks, Waiting};
 use crate::columns::{Chunk, Columns};
 use crate::config::Config;
-use crate::decode::walk_traces;
-use crate::gunzip::Gunzip;
+use crate::decode::{Arrival, Rejected, Signal, walk};
+use crate::inflate::Inflate;
 use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS};
 use crate::metrics::ShardMetrics;
 use crate::reactor::{Reactor, within};
@@ -27,7 +27,7 @@ pub(crate) struct Shard {
     pub(crate) metrics: ShardMetrics,
     rows: RefCell<Rows>,
     buffers: RefCell<Vec<Vec<u8>>>,
-    gunzip: RefCell<Gunzip>,
+    inflate: RefCell<Inflate>,
     pending_bytes: Cell<usize>,
     unavailable: RefCell<Option<String>>,
     draining: Cell<bool>,
@@ -36,7 +36,6 @@ pub(crate) struct Shard {
 }
 
 /// Rows between "walked" and "inserted".
-#[derive(Default)]
 struct Rows {
     open: Columns,
     open_acks: Acks,
@@ -54,6 +53,14 @@ struct Waits {
     since: Instant,
 }
 
+/// A request that was walked.
+pub(crate) struct Accepted {
+    /// `None` when it brought no rows, and so nothing is to be stored.
+    pub(crate) waiting: Option<Waiting>,
+    /// Rows that were left out of it.
+    pub(crate) rejected: Rejected,
+}
+
 /// Consecutive chunks that are inserted together.
 pub(crate) struct Batch {
     pub(crate) chunks: Vec<Chunk>,
@@ -67,11 +74,17 @@ impl Shard {
     pub(crate) fn new(index: usize, config: Arc<Config>, metrics: ShardMetrics) -> Self {
         Shard {
             index,
+            rows: RefCell::new(Rows {
+                open: Columns::new(Arc::clone(&config.tables)),
+                open_acks: Acks::default(),
+                open_since: None,
+                sealed: VecDeque::new(),
+                sealed_rows: 0,
+            }),
             config,
             metrics,
-            rows: RefCell::default(),
             buffers: RefCell::default(),
-            gunzip: RefCell::default(),
+            inflate: RefCell::default(),
             pending_bytes: Cell::new(0),
             unavailable: RefCell::new(Some("ClickHouse has not been reached yet".into())),
             draining: Cell::new(false),
@@ -89,17 +102,26 @@ impl Shard {
     }
 
     /// Walks a request's protobuf body into the open columns. The answer comes when its rows are
-    /// inserted; an empty request is answered at once.
-    pub(crate) fn accept_traces(&self, body: &[u8]) -> Result<Option<Waiting>, Refusal> {
+    /// inserted; a request without rows is answered at once.
+    pub(crate) fn accept(&self, signal: Signal, body: &[u8]) -> Result<Accepted, Refusal> {
         self.admit()?;
         let mut rows = self.rows.borrow_mut();
-        let count = walk_traces(body, &mut rows.open, unix_seconds())?;
-        if count == 0 {
-            return Ok(None);
+        let walked = walk(signal, body, &mut rows.open, self.arrival())?;
+        let metrics = self.metrics.signal(signal);
+        metrics.decoded_rows.inc_by(walked.rows as u64);
+        metrics.decoded_bytes.inc_by(body.len() as u64);
+        metrics.rejected_rows.inc_by(walked.rejected.rows as u64);
+        if walked.rejected.rows > 0 {
+            tracing::debug!(signal = signal.label(), rejected = %walked.rejected, "left rows out");
         }
-        self.metrics.decoded_spans.inc_by(count as u64);
-        self.metrics.decoded_bytes.inc_by(body.len() as u64);
-        let waiting = rows.open_acks.add();
+        let mut accepted = Accepted {
+            waiting: None,
+            rejected: walked.rejected,
+        };
+        if walked.rows == 0 {
+            return Ok(accepted);
+        }
+        accepted.waiting = Some(rows.open_acks.add());
         let first = rows.since().is_none();
         rows.open_since.get_or_insert_with(Instant::now);
         if rows.open.rows() >= CHUNK_ROWS || rows.open.bytes() >= CHUNK_BYTES {
@@ -108,7 +130,18 @@ impl Shard {
         if first || rows.count() >= self.config.batch_rows {
             self.writer.notify_one();
         }
-        Ok(Some(waiting))
+        Ok(accepted)
+    }
+
+    fn arrival(&self) -> Arrival {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = nanos(now.unwrap_or_default());
+        Arrival {
+            now,
+            earliest: now.saturating_sub(nanos(self.config.timestamp_past_max)),
+            latest: now.saturating_add(nanos(self.config.timestamp_future_max)),
+        }
     }
 
     /// Waits until a batch is due (by rows, by age, or because the shard drains) and takes it; `None`
@@ -158,12 +191,12 @@ impl Shard {
         batch
     }
 
-    /// Gives up everything that waits: its requests are told to retry, and resources that were written
-    /// along are written again with whatever comes next.
+    /// Gives up everything that waits: its requests are told to retry, and resources and series that were
+    /// written along are written again with whatever comes next.
     pub(crate) fn refuse_waiting(&self, refusal: &Refusal) -> usize {
         let mut rows = self.rows.borrow_mut();
         rows.seal();
-        rows.open.resources.forget();
+        rows.open.forget_written();
         for waits in rows.sealed.drain(..) {
             waits.acks.refuse(refusal);
         }
@@ -206,9 +239,9 @@ impl Shard {
         }
     }
 
-    /// The shard's decompressor.
-    pub(crate) fn gunzip(&self) -> std::cell::RefMut<'_, Gunzip> {
-        self.gunzip.borrow_mut()
+    /// The shard's decompressors.
+    pub(crate) fn inflate(&self) -> std::cell::RefMut<'_, Inflate> {
+        self.inflate.borrow_mut()
     }
 }
 
@@ -259,18 +292,18 @@ impl Reservation {
         self.bytes += bytes;
         Ok(())
     }
+
+    /// Gives back `bytes` of what was taken.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let pending = self.shard.pending_bytes.get() - bytes;
+        self.shard.pending_bytes.set(pending);
+        self.shard.metrics.pending_bytes.set(pending as i64);
+        self.bytes -= bytes;
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let pending = self.shard.pending_bytes.get() - self.bytes;
-        self.shard.pending_bytes.set(pending);
-        self.shard.metrics.pending_bytes.set(pending as i64);
+        self.shrink(self.bytes);
     }
-}
-
-fn unix_seconds() -> u32 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs() as u32)
 }

@@ -18,11 +18,14 @@ macro_rules! migrations {
     };
 }
 
-/// In order of number. 002 is kept for logs.
+/// In order of number.
 pub(crate) static MIGRATIONS: &[Migration] = migrations![
     "000_create_databases_and_resources.sql",
     "001_create_otel_metrics.sql",
+    "002_create_otel_logs.sql",
     "003_create_otel_traces.sql",
+    "004_create_otel_span_stats.sql",
+    "005_create_otel_service_dependencies.sql",
     "006_create_otel_metrics_5m.sql",
     "007_create_otel_metrics_1h.sql",
 ];

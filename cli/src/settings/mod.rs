@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use spanmill_embedded::Port;
 use spanmill_engine::ReactorChoice;
+use spanmill_schema::SchemaSettings;
 
 pub(crate) use problem::SettingsError;
 pub(crate) use reference::markdown;
@@ -37,11 +38,14 @@ pub(crate) struct Settings {
     /// Whether its addresses were given; if not, `up` runs the embedded one instead.
     pub clickhouse_is_given: bool,
     pub embedded: EmbeddedPorts,
+    /// What migrations bring the tables to, and the engine fills them by.
+    pub schema: SchemaSettings,
     pub listeners: Listeners,
     pub shards: usize,
     pub reactor: ReactorChoice,
     pub batching: Batching,
     pub memory: Memory,
+    pub timestamps: Timestamps,
     pub drain_timeout: Duration,
     pub log: Log,
 }
@@ -87,6 +91,13 @@ pub(crate) struct Batching {
 pub(crate) struct Memory {
     pub request_bytes_max: usize,
     pub pending_bytes_max: usize,
+}
+
+/// How far from now the times of rows may lie.
+#[derive(Debug)]
+pub(crate) struct Timestamps {
+    pub past_max: Duration,
+    pub future_max: Duration,
 }
 
 /// What is logged, and how.

@@ -49,12 +49,16 @@ impl Setting {
 const PLACES: &str = "Places";
 const LISTENERS: &str = "Listeners";
 const CLICKHOUSE_GROUP: &str = "ClickHouse";
+const TABLES: &str = "Tables";
 const ENGINE: &str = "Engine";
 const LIMITS: &str = "Limits";
 const LOGGING: &str = "Logging";
 
 const ADDRESS: &str = "IP:port, such as 0.0.0.0:4317 or [::1]:4317; port 0 takes a free one";
 const PORT: &str = "auto or a port from 0 to 65535; 0 takes a free one";
+const DAYS: &str = "a whole number of days from 1 to 10000";
+const PROMOTED: &str = "key=kind, comma-separated; the kinds are keyword (may be left out), text, u16 and \
+                        i64; empty for none";
 const ROWS: &str = "a whole number of rows from 1 to 10000000";
 
 pub(crate) static CONFIG: Setting = Setting {
@@ -170,6 +174,72 @@ pub(crate) static CLICKHOUSE_PASSWORD: Setting = Setting {
     secret: true,
 };
 
+pub(crate) static CLICKHOUSE_CLUSTER: Setting = Setting {
+    key: "clickhouse_cluster",
+    group: CLICKHOUSE_GROUP,
+    value: "NAME",
+    accepts: "a cluster's name of letters, digits, '_', '-' and '.'; empty for a single server",
+    default: Default::Found("none"),
+    help: "Cluster of that ClickHouse, as its remote_servers names it, on whose hosts migrations make \
+           replicated tables. It cannot be changed once there are tables",
+    secret: false,
+};
+
+pub(crate) static PROMOTED_SPAN_ATTRIBUTES: Setting = Setting {
+    key: "promoted_span_attributes",
+    group: TABLES,
+    value: "LIST",
+    accepts: PROMOTED,
+    default: Default::Text(
+        "http.request.method, http.response.status_code=u16, http.route, url.path=text, \
+         server.address, db.system.name, rpc.method, messaging.destination.name",
+    ),
+    help: "Span attributes that get a column of their own, where they are found faster and take less \
+           room. The same list for `migrate` and every engine; run `migrate` first when it grows",
+    secret: false,
+};
+
+pub(crate) static PROMOTED_LOG_ATTRIBUTES: Setting = Setting {
+    key: "promoted_log_attributes",
+    group: TABLES,
+    value: "LIST",
+    accepts: PROMOTED,
+    default: Default::Text("exception.type"),
+    help: "Log attributes that get a column of their own, likewise; exception.type always does",
+    secret: false,
+};
+
+pub(crate) static RETENTION_RAW: Setting = Setting {
+    key: "retention_raw",
+    group: TABLES,
+    value: "DAYS",
+    accepts: DAYS,
+    default: Default::Text("30"),
+    help: "How long spans, log records and metric points are kept as they came. Like the two below it \
+           takes effect, also on what is stored, with the next `migrate` or `up`",
+    secret: false,
+};
+
+pub(crate) static RETENTION_5M: Setting = Setting {
+    key: "retention_5m",
+    group: TABLES,
+    value: "DAYS",
+    accepts: DAYS,
+    default: Default::Text("90"),
+    help: "How long rollups of five minutes are kept",
+    secret: false,
+};
+
+pub(crate) static RETENTION_1H: Setting = Setting {
+    key: "retention_1h",
+    group: TABLES,
+    value: "DAYS",
+    accepts: DAYS,
+    default: Default::Text("365"),
+    help: "How long rollups of an hour are kept, and the metric series in them",
+    secret: false,
+};
+
 pub(crate) static SHARDS: Setting = Setting {
     key: "shards",
     group: ENGINE,
@@ -252,6 +322,27 @@ pub(crate) static DRAIN_TIMEOUT: Setting = Setting {
     secret: false,
 };
 
+pub(crate) static TIMESTAMP_PAST_MAX: Setting = Setting {
+    key: "timestamp_past_max",
+    group: LIMITS,
+    value: "TIME",
+    accepts: "a time from 1m to 10000d, such as 7d",
+    default: Default::Found("as long as retention_raw"),
+    help: "How far back the time of a span, log record or point may lie. Older ones are left out of \
+           their request, which says so in its answer",
+    secret: false,
+};
+
+pub(crate) static TIMESTAMP_FUTURE_MAX: Setting = Setting {
+    key: "timestamp_future_max",
+    group: LIMITS,
+    value: "TIME",
+    accepts: "a time from 1m to 10000d, such as 1h",
+    default: Default::Text("1d"),
+    help: "How far ahead it may lie",
+    secret: false,
+};
+
 pub(crate) static REQUEST_BYTES_MAX: Setting = Setting {
     key: "request_bytes_max",
     group: LIMITS,
@@ -296,7 +387,7 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
 };
 
 /// Every setting, in the order of help and reference.
-pub(crate) static ALL: [&Setting; 23] = [
+pub(crate) static ALL: [&Setting; 31] = [
     &CONFIG,
     &DATA_DIR,
     &OTLP_GRPC,
@@ -306,8 +397,14 @@ pub(crate) static ALL: [&Setting; 23] = [
     &CLICKHOUSE_HTTP,
     &CLICKHOUSE_USER,
     &CLICKHOUSE_PASSWORD,
+    &CLICKHOUSE_CLUSTER,
     &NATIVE_PORT,
     &HTTP_PORT,
+    &PROMOTED_SPAN_ATTRIBUTES,
+    &PROMOTED_LOG_ATTRIBUTES,
+    &RETENTION_RAW,
+    &RETENTION_5M,
+    &RETENTION_1H,
     &SHARDS,
     &REACTOR,
     &BATCH_ROWS,
@@ -316,6 +413,8 @@ pub(crate) static ALL: [&Setting; 23] = [
     &INSERT_TIMEOUT,
     &ACK_TIMEOUT,
     &DRAIN_TIMEOUT,
+    &TIMESTAMP_PAST_MAX,
+    &TIMESTAMP_FUTURE_MAX,
     &REQUEST_BYTES_MAX,
     &PENDING_BYTES_MAX,
     &LOG_FORMAT,

@@ -59,6 +59,7 @@ fn defaults_are_valid() {
     assert_eq!(settings.listeners.admin.to_string(), "127.0.0.1:8888");
     assert!(matches!(settings.embedded.native, Port::Prefer(9000)));
     assert!(matches!(settings.embedded.http, Port::Prefer(8123)));
+    assert_eq!(settings.schema, SchemaSettings::default());
     assert!((1..=256).contains(&settings.shards));
     assert!(matches!(settings.reactor, ReactorChoice::Auto));
     assert_eq!(
@@ -70,6 +71,9 @@ fn defaults_are_valid() {
     assert_eq!(settings.batching.ack_timeout, Duration::from_secs(8));
     assert_eq!(settings.memory.request_bytes_max, 64 << 20);
     assert_eq!(settings.memory.pending_bytes_max, 256 << 20);
+    let day = Duration::from_hours(24);
+    assert_eq!(settings.timestamps.past_max, 30 * day);
+    assert_eq!(settings.timestamps.future_max, day);
     assert_eq!(settings.drain_timeout, Duration::from_secs(15));
     assert_eq!(
         (settings.log.format, settings.log.filter.as_str()),
@@ -180,6 +184,13 @@ fn relations_are_checked() {
         &["clickhouse = \"db:9000\"", "clickhouse_http"],
     );
     refused(
+        &[("clickhouse_cluster", "prod")],
+        &[
+            "clickhouse_cluster (--clickhouse-cluster)",
+            "has no cluster",
+        ],
+    );
+    refused(
         &[("clickhouse_http", "http://db:8123")],
         &["needs clickhouse of the same"],
     );
@@ -262,5 +273,51 @@ fn the_data_folder_follows_xdg() {
     assert_eq!(
         settings.data_dir,
         PathBuf::from("/home/me/.local/share/spanmill")
+    );
+}
+
+/// Scenario: attributes, days and a cluster are given; lists that are empty, and lists whose columns
+/// clash. Guarantees: they arrive as given; a clash is refused with its key, source and attribute.
+#[test]
+fn the_tables_are_settled() {
+    let given = [
+        ("clickhouse", "db:9000"),
+        ("clickhouse_http", "http://db:8123"),
+        ("clickhouse_cluster", "prod"),
+        ("promoted_span_attributes", ""),
+        ("promoted_log_attributes", "k8s.pod.name, code=i64"),
+        ("retention_raw", "7"),
+        ("retention_1h", "730"),
+    ];
+    let schema = up(&given, &[], "").expect("valid").schema;
+    assert_eq!(schema.cluster.as_deref(), Some("prod"));
+    assert_eq!(schema.tables.promoted_spans, []);
+    let logs: Vec<_> = schema
+        .tables
+        .promoted_logs
+        .iter()
+        .map(|p| &p.column)
+        .collect();
+    assert_eq!(logs, ["K8sPodName", "Code"]);
+    let retention = schema.retention;
+    let days = (
+        retention.raw_days,
+        retention.five_minute_days,
+        retention.hour_days,
+    );
+    assert_eq!(days, (7, 90, 730));
+
+    for (key, clash, with) in [
+        ("promoted_span_attributes", "a.b,a_b", "\"a_b\""),
+        ("promoted_log_attributes", "body", "\"body\""),
+    ] {
+        refused(
+            &[(key, clash)],
+            &[&format!("{key} = \"{clash}\" (--"), with],
+        );
+    }
+    refused(
+        &[("retention_5m", "10001")],
+        &["retention_5m = \"10001\"", "out of range"],
     );
 }

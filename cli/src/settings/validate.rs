@@ -3,11 +3,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use spanmill_embedded::Port;
 use spanmill_engine::ReactorChoice;
+use spanmill_schema::{Promoted, Retention, SchemaSettings, Tables};
 use tracing_subscriber::EnvFilter;
 
 use super::problem::Problem;
@@ -15,7 +17,9 @@ use super::reader::Reader;
 use super::sources::Raw;
 use super::table::{self, Setting};
 use super::values::{self, Secret};
-use super::{Batching, ClickHouse, EmbeddedPorts, Listeners, Log, LogFormat, Memory, Settings};
+use super::{
+    Batching, ClickHouse, EmbeddedPorts, Listeners, Log, LogFormat, Memory, Settings, Timestamps,
+};
 use crate::command_line::Command;
 
 const ROWS_MAX: usize = 10_000_000;
@@ -30,11 +34,13 @@ pub(super) fn settings(
     let data_dir = data_dir(&mut reader);
     let clickhouse = clickhouse(command, &mut reader);
     let embedded = embedded_ports(&mut reader);
+    let schema = schema(&mut reader);
     let listeners = listeners(&mut reader);
     let shards = shards(&mut reader);
     let reactor = reader.read(&table::REACTOR, reactor);
     let batching = batching(&mut reader);
     let memory = memory(&mut reader);
+    let timestamps = timestamps(&mut reader, schema.as_ref());
     let drain_timeout = reader.time(
         &table::DRAIN_TIMEOUT,
         Duration::ZERO,
@@ -46,11 +52,13 @@ pub(super) fn settings(
         clickhouse: clickhouse?,
         clickhouse_is_given: raw.is_given(&table::CLICKHOUSE),
         embedded: embedded?,
+        schema: schema?,
         listeners: listeners?,
         shards: shards?,
         reactor: reactor?,
         batching: batching?,
         memory: memory?,
+        timestamps: timestamps?,
         drain_timeout: drain_timeout?,
         log: log?,
     })
@@ -92,7 +100,7 @@ fn clickhouse(command: Command, reader: &mut Reader<'_>) -> Option<ClickHouse> {
     let has_http = reader.raw.is_given(&table::CLICKHOUSE_HTTP);
     match command {
         // The embedded one is used.
-        Command::Up if !has_native && !has_http => refuse_credentials(reader),
+        Command::Up if !has_native && !has_http => refuse_what_embedded_lacks(reader),
         // Migrations speak HTTP only.
         Command::Migrate if !has_native => {}
         Command::Up | Command::Engine | Command::Migrate => both_or_neither(reader),
@@ -136,9 +144,13 @@ fn lone(reader: &Reader<'_>, given: &Setting, missing: &Setting) -> String {
     format!("{given} needs {key} of the same ClickHouse beside it. Accepted: {accepts}")
 }
 
-/// The embedded ClickHouse knows one user without a password, on loopback.
-fn refuse_credentials(reader: &mut Reader<'_>) {
-    for setting in [&table::CLICKHOUSE_USER, &table::CLICKHOUSE_PASSWORD] {
+/// The embedded ClickHouse knows one user without a password, on loopback, and no cluster.
+fn refuse_what_embedded_lacks(reader: &mut Reader<'_>) {
+    for setting in [
+        &table::CLICKHOUSE_USER,
+        &table::CLICKHOUSE_PASSWORD,
+        &table::CLICKHOUSE_CLUSTER,
+    ] {
         if let Some(given) = reader
             .raw
             .get(setting)
@@ -147,7 +159,7 @@ fn refuse_credentials(reader: &mut Reader<'_>) {
             let (key, source) = (setting.key, &given.source);
             reader.relation(format!(
                 "{key} ({source}) is for a ClickHouse named by clickhouse and clickhouse_http; \
-                 the embedded one takes neither user nor password"
+                 the embedded one takes neither user nor password and has no cluster"
             ));
         }
     }
@@ -215,6 +227,57 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let same_host =
         one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0 && one.port() == other.port() && same_host
+}
+
+fn schema(reader: &mut Reader<'_>) -> Option<SchemaSettings> {
+    // Each list by itself first, so that a clash is told with its key and source.
+    let spans = reader.read(&table::PROMOTED_SPAN_ATTRIBUTES, |text| {
+        promoted(text, |spans| (spans, Vec::new()))
+    });
+    let logs = reader.read(&table::PROMOTED_LOG_ATTRIBUTES, |text| {
+        promoted(text, |logs| (Vec::new(), logs))
+    });
+    let retention = retention(reader);
+    let cluster = match reader.raw.is_given(&table::CLICKHOUSE_CLUSTER) {
+        true => reader.read(&table::CLICKHOUSE_CLUSTER, values::cluster),
+        false => Some(None),
+    };
+    let tables = Tables::new(spans?, logs?);
+    let tables = tables.map_err(|error| reader.relation(error.to_string()));
+    Some(SchemaSettings {
+        tables: Arc::new(tables.ok()?),
+        retention: retention?,
+        cluster: cluster?,
+    })
+}
+
+/// A list whose attributes get along with each other in the table that `side` puts them into.
+fn promoted(
+    text: &str,
+    side: impl FnOnce(Vec<Promoted>) -> (Vec<Promoted>, Vec<Promoted>),
+) -> Result<Vec<Promoted>, String> {
+    let list = values::promoted(text)?;
+    let (spans, logs) = side(list.clone());
+    match Tables::new(spans, logs) {
+        Ok(_) => Ok(list),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn retention(reader: &mut Reader<'_>) -> Option<Retention> {
+    let mut days = |setting| {
+        let most = usize::from(Retention::DAYS_MAX);
+        let days = reader.read(setting, |text| values::number(text, 1..=most))?;
+        u16::try_from(days).ok()
+    };
+    let raw = days(&table::RETENTION_RAW);
+    let five_minutes = days(&table::RETENTION_5M);
+    let hour = days(&table::RETENTION_1H);
+    Some(Retention {
+        raw_days: raw?,
+        five_minute_days: five_minutes?,
+        hour_days: hour?,
+    })
 }
 
 fn reactor(text: &str) -> Result<ReactorChoice, String> {
@@ -285,6 +348,22 @@ fn memory(reader: &mut Reader<'_>) -> Option<Memory> {
     Some(Memory {
         request_bytes_max: request?,
         pending_bytes_max: pending?,
+    })
+}
+
+fn timestamps(reader: &mut Reader<'_>, schema: Option<&SchemaSettings>) -> Option<Timestamps> {
+    let day = Duration::from_hours(24);
+    let most = day * u32::from(Retention::DAYS_MAX);
+    let least = Duration::from_mins(1);
+    let future_max = reader.time(&table::TIMESTAMP_FUTURE_MAX, least, most);
+    let past_max = if reader.raw.is_given(&table::TIMESTAMP_PAST_MAX) {
+        reader.time(&table::TIMESTAMP_PAST_MAX, least, most)
+    } else {
+        schema.map(|schema| day * u32::from(schema.retention.raw_days))
+    };
+    Some(Timestamps {
+        past_max: past_max?,
+        future_max: future_max?,
     })
 }
 

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use spanmill_schema::{Promoted, PromotedError};
 
 /// A text that is never shown: neither by `Debug` nor in any message.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -86,6 +87,31 @@ pub(super) fn http_url(text: &str) -> Result<String, String> {
     Ok(format!("http://{authority}"))
 }
 
+/// Attributes as `key=kind`, comma-separated; none if the text is empty.
+pub(super) fn promoted(text: &str) -> Result<Vec<Promoted>, String> {
+    match text.trim() {
+        "" => Ok(Vec::new()),
+        list => list
+            .split(',')
+            .map(|one| {
+                one.trim()
+                    .parse()
+                    .map_err(|error: PromotedError| error.to_string())
+            })
+            .collect(),
+    }
+}
+
+/// A cluster's name, which becomes part of SQL; none if the text is empty.
+pub(super) fn cluster(text: &str) -> Result<Option<String>, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    match text {
+        "" => Ok(None),
+        name if name.chars().all(is_plain) => Ok(Some(name.to_owned())),
+        _ => Err("not the name of a cluster".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +172,29 @@ mod tests {
             assert!(http_url(bad).is_err(), "{bad}");
         }
         assert!(http_url("http://db:8123/?user=x").is_err());
+    }
+
+    /// Scenario: lists of attributes and names of clusters, right, empty and wrong. Guarantees: order
+    /// and kinds are kept, empty is none, and nothing that could leave its place in SQL gets through.
+    #[test]
+    fn attributes_and_clusters() {
+        let listed = |text| {
+            let list = promoted(text)?;
+            Ok::<_, String>(list.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(listed(" "), Ok(vec![]));
+        assert_eq!(
+            listed("b.c = u16,a"),
+            Ok(vec!["b.c=u16".to_owned(), "a=keyword".to_owned()])
+        );
+        for bad in ["a,", ",", "a b", "a=float", "a'b", "a=b=c"] {
+            assert!(listed(bad).is_err(), "{bad}");
+        }
+        assert_eq!(cluster(""), Ok(None));
+        assert_eq!(cluster("prod_1.eu-x"), Ok(Some("prod_1.eu-x".to_owned())));
+        for bad in ["a b", "a'", "{x}", " "] {
+            assert!(cluster(bad).is_err(), "{bad}");
+        }
     }
 
     /// Scenario: a password is formatted for debugging. Guarantees: it does not show.

@@ -1,11 +1,11 @@
 //! The two columns that hold attributes: `Map(LowCardinality(String), String)` and, beside it, one type
 //! byte per entry (`spanmill_schema::ValueType`), so that 1, "1" and 1.0 stay apart.
 
-use spanmill_schema::tables::ValueType;
+use spanmill_schema::ValueType;
 
 use super::NotUtf8;
 use super::block::BlockWriter;
-use super::column::{Column, buffer_group};
+use super::column::{Column, Picked, buffer_group};
 use super::fixed::{Fixed, Offsets};
 use super::lowcard::LowCardinality;
 use super::strings::Strings;
@@ -74,7 +74,8 @@ impl Attributes {
         rows: usize,
     ) -> Result<(), NotUtf8> {
         if entries.is_empty() {
-            self.offsets.end_empty_rows(self.types.rows(), rows);
+            self.offsets
+                .fill(self.types.rows(), self.offsets.rows() + rows);
             return Ok(());
         }
         for _ in 0..rows {
@@ -86,28 +87,32 @@ impl Attributes {
         Ok(())
     }
 
-    /// Writes both columns; `outer` are the offsets of the array around them, for events and links.
-    pub(crate) fn write_within(&self, outer: Option<&Offsets>, block: &mut BlockWriter<'_>) {
+    /// Writes both columns. For attributes inside an array, `outer` are that array's offsets and `rows`
+    /// its elements.
+    pub(crate) fn write_within(
+        &self,
+        outer: Option<&[u8]>,
+        rows: Picked<'_>,
+        block: &mut BlockWriter<'_>,
+    ) {
+        let picked = self.offsets.pick(rows);
+        let entries = picked.elements();
         block.begin_column();
         LowCardinality::write_prefix(block);
-        if let Some(outer) = outer {
-            block.bulk(outer.data());
-        }
-        block.bulk(self.offsets.data());
-        self.keys.write_body(block);
-        block.bulk(self.values.data());
+        block.bulk(outer.unwrap_or_default());
+        block.bulk(&picked.offsets);
+        self.keys.write_body(entries, block);
+        block.bulk(&self.values.data(entries));
 
         block.begin_column();
-        if let Some(outer) = outer {
-            block.bulk(outer.data());
-        }
-        block.bulk(self.offsets.data());
-        block.bulk(self.types.data());
+        block.bulk(outer.unwrap_or_default());
+        block.bulk(&picked.offsets);
+        block.bulk(&self.types.data(entries));
     }
 }
 
 impl Column for Attributes {
-    fn write(&self, block: &mut BlockWriter<'_>) {
-        self.write_within(None, block);
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
+        self.write_within(None, rows, block);
     }
 }

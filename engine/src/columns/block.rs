@@ -8,7 +8,7 @@
 
 use cityhash_102_rs::city_hash_128;
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
-use spanmill_schema::tables::Table;
+use spanmill_schema::Table;
 
 use super::varint::push_varint;
 
@@ -48,7 +48,7 @@ impl Default for Compressor {
 
 /// Writes one block; see the module.
 pub(crate) struct BlockWriter<'a> {
-    table: &'static Table,
+    table: &'a Table,
     next_column: usize,
     compressor: &'a mut Compressor,
     frames: Vec<u8>,
@@ -56,11 +56,7 @@ pub(crate) struct BlockWriter<'a> {
 
 impl<'a> BlockWriter<'a> {
     /// Begins the block of `rows` rows of `table`.
-    pub(crate) fn begin(
-        table: &'static Table,
-        rows: usize,
-        compressor: &'a mut Compressor,
-    ) -> Self {
+    pub(crate) fn begin(table: &'a Table, rows: usize, compressor: &'a mut Compressor) -> Self {
         let mut writer = BlockWriter {
             table,
             next_column: 0,
@@ -114,6 +110,13 @@ impl<'a> BlockWriter<'a> {
         for part in bytes.chunks(FRAME_BYTES) {
             self.compressor.lz4.push_frame(part, &mut self.frames);
         }
+    }
+
+    /// Writes a whole array column.
+    pub(crate) fn array(&mut self, offsets: &[u8], elements: &[u8]) {
+        self.begin_column();
+        self.bulk(offsets);
+        self.bulk(elements);
     }
 
     /// Ends the block and gives its frames.

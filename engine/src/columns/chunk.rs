@@ -1,77 +1,105 @@
-//! A set of columns for one table, and what becomes of it: a sealed block, and the chunk that holds the
+//! A set of columns for one table, and what becomes of it: sealed blocks, and the chunk that holds the
 //! blocks of all tables whose rows came from the same requests.
 
-use spanmill_schema::tables::{RESOURCES, Table};
+use std::collections::BTreeMap;
+
+use spanmill_schema::{Partition, Table, TableId};
 
 use super::block::{BlockWriter, Compressor};
-use super::column::Buffer;
+use super::column::{Column, Picked};
+use super::fixed::Fixed;
+
+const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
+const NANOS_A_DAY: u64 = 24 * NANOS_AN_HOUR;
 
 /// The rows of one table while a chunk grows.
-pub(crate) trait ColumnSet: Buffer {
+pub(crate) trait ColumnSet: Column {
     /// The table that the rows belong to; its columns are written in this order.
-    const TABLE: &'static Table;
+    const TABLE: TableId;
     /// Whole rows held.
     fn rows(&self) -> usize;
-    /// Writes every column, in the table's order.
-    fn write(&self, block: &mut BlockWriter<'_>);
+    /// Unix nanoseconds that the table is partitioned by, if it is.
+    fn timestamps(&self) -> Option<&Fixed<8>>;
 
-    /// Makes a block of all rows and forgets them; `None` when there are none.
-    fn seal(&mut self, compressor: &mut Compressor) -> Option<Sealed> {
-        let rows = self.rows();
-        if rows == 0 {
-            return None;
+    /// Makes blocks of all rows, one for each partition, and forgets them.
+    ///
+    /// A block never reaches over two partitions, so that ClickHouse makes one part of what it is
+    /// inserted with: a part is stored whole or not at all, and remembered under one token.
+    fn seal(&mut self, table: &Table, compressor: &mut Compressor, sealed: &mut Vec<Sealed>) {
+        if self.rows() == 0 {
+            return;
         }
-        let mut block = BlockWriter::begin(Self::TABLE, rows, compressor);
-        self.write(&mut block);
-        let frames = block.finish();
+        match self.timestamps().map(|times| partitions(times, table)) {
+            None => sealed.push(seal_rows(self, None, 0, table, compressor)),
+            Some(Partitions::One(partition)) => {
+                sealed.push(seal_rows(self, None, partition, table, compressor));
+            }
+            Some(Partitions::Several(partitions)) => {
+                for (partition, rows) in partitions {
+                    sealed.push(seal_rows(self, Some(&rows), partition, table, compressor));
+                }
+            }
+        }
         self.clear();
-        Some(Sealed {
-            table: Self::TABLE,
-            frames,
-        })
     }
 }
 
-/// Declares a struct of columns, in the table's order, and its [`ColumnSet`].
-macro_rules! column_set {
-    ($(#[$doc:meta])* $name:ident of $table:path, rows by $counted:ident { $($field:ident: $kind:ty,)* }) => {
-        $crate::columns::column::buffer_group! {
-            $(#[$doc])*
-            $name { $($field: $kind,)* }
-        }
-
-        impl $crate::columns::ColumnSet for $name {
-            const TABLE: &'static spanmill_schema::tables::Table = &$table;
-
-            fn write(&self, block: &mut $crate::columns::BlockWriter<'_>) {
-                $($crate::columns::Column::write(&self.$field, block);)*
-            }
-
-            fn rows(&self) -> usize {
-                self.$counted.rows()
-            }
-        }
-    };
+fn seal_rows<C: ColumnSet + ?Sized>(
+    columns: &C,
+    picked: Picked<'_>,
+    partition: u32,
+    table: &Table,
+    compressor: &mut Compressor,
+) -> Sealed {
+    let rows = picked.map_or(columns.rows(), <[u32]>::len);
+    let mut block = BlockWriter::begin(table, rows, compressor);
+    columns.write(picked, &mut block);
+    Sealed {
+        table: C::TABLE,
+        partition,
+        rows,
+        frames: block.finish(),
+    }
 }
-pub(super) use column_set;
 
-/// One Native block: LZ4 frames, ready to be sent.
+/// Which partitions some rows lie in. Nearly always it is one: the present hour or day.
+enum Partitions {
+    One(u32),
+    /// The rows of each.
+    Several(BTreeMap<u32, Vec<u32>>),
+}
+
+fn partitions(times: &Fixed<8>, table: &Table) -> Partitions {
+    let width = match table.partition {
+        Partition::Whole => return Partitions::One(0),
+        Partition::Hour => NANOS_AN_HOUR,
+        Partition::Day => NANOS_A_DAY,
+    };
+    let of = |time: [u8; 8]| (u64::from_le_bytes(time) / width) as u32;
+    let first = times.values().next().map_or(0, of);
+    if times.values().all(|time| of(time) == first) {
+        return Partitions::One(first);
+    }
+    let mut partitions: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (row, time) in (0..).zip(times.values()) {
+        partitions.entry(of(time)).or_default().push(row);
+    }
+    Partitions::Several(partitions)
+}
+
+/// One Native block: LZ4 frames, ready to be sent. All its rows lie in one partition of its table.
 pub(crate) struct Sealed {
-    pub(crate) table: &'static Table,
+    pub(crate) table: TableId,
+    /// Hours or days since 1970, by the table's partitions.
+    pub(crate) partition: u32,
+    pub(crate) rows: usize,
     pub(crate) frames: Vec<u8>,
 }
 
-impl Sealed {
-    /// Where the block's table stands among those of a batch: what others refer to goes first.
-    pub(crate) fn order(&self) -> u8 {
-        u8::from(*self.table != RESOURCES)
-    }
-}
-
-/// The sealed blocks of whole requests, at most one of each table.
+/// The sealed blocks of whole requests.
 pub(crate) struct Chunk {
     pub(crate) sealed: Vec<Sealed>,
-    /// Rows of signals (spans), resources not counted.
+    /// Rows of signals (spans, log records, points); resources and series are not counted.
     pub(crate) rows: usize,
 }
 

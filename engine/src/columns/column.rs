@@ -17,10 +17,13 @@ pub(crate) trait Buffer {
     fn bytes(&self) -> usize;
 }
 
-/// One column, or several that share their offsets.
+/// The rows that a block takes, in its order; `None` takes all of them as they stand.
+pub(crate) type Picked<'a> = Option<&'a [u32]>;
+
+/// One column, or several that follow each other in their table.
 pub(crate) trait Column: Buffer {
     /// Writes name, type and data of each column it stands for, in the table's order.
-    fn write(&self, block: &mut BlockWriter<'_>);
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>);
 }
 
 /// Takes the next number that `mark` pushed.
@@ -57,3 +60,24 @@ macro_rules! buffer_group {
     };
 }
 pub(super) use buffer_group;
+
+/// Declares a buffer group that writes its parts one after the other.
+macro_rules! column_group {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $kind:ty,)* }) => {
+        $crate::columns::column::buffer_group! {
+            $(#[$doc])*
+            $name { $($field: $kind,)* }
+        }
+
+        impl $crate::columns::Column for $name {
+            fn write(
+                &self,
+                rows: $crate::columns::column::Picked<'_>,
+                block: &mut $crate::columns::BlockWriter<'_>,
+            ) {
+                $($crate::columns::Column::write(&self.$field, rows, block);)*
+            }
+        }
+    };
+}
+pub(super) use column_group;

@@ -1,9 +1,11 @@
 //! Columns of values with one width (integers, ids, times), kept as the little-endian bytes that the
 //! Native format wants; and the running offsets of arrays and maps.
 
+use std::borrow::Cow;
+
 use super::block::BlockWriter;
 use super::clear_buffer;
-use super::column::{Buffer, Column, next_mark};
+use super::column::{Buffer, Column, Picked, next_mark};
 
 /// A column of `N`-byte values.
 #[derive(Default)]
@@ -29,8 +31,24 @@ impl<const N: usize> Fixed<N> {
         self.bytes.len() / N
     }
 
-    pub(crate) fn data(&self) -> &[u8] {
-        &self.bytes
+    /// Appends `value` until there are `rows` rows.
+    pub(crate) fn fill(&mut self, value: [u8; N], rows: usize) {
+        self.push_run(value, rows - self.rows());
+    }
+
+    /// All values, one after the other.
+    pub(crate) fn values(&self) -> impl Iterator<Item = [u8; N]> {
+        self.bytes.as_chunks().0.iter().copied()
+    }
+
+    /// The values of these rows, as the Native format has them.
+    pub(crate) fn data(&self, rows: Picked<'_>) -> Cow<'_, [u8]> {
+        let Some(rows) = rows else {
+            return Cow::Borrowed(&self.bytes);
+        };
+        let values = self.bytes.as_chunks::<N>().0;
+        let picked = rows.iter().flat_map(|row| values[*row as usize]);
+        Cow::Owned(picked.collect())
     }
 }
 
@@ -53,15 +71,29 @@ impl<const N: usize> Buffer for Fixed<N> {
 }
 
 impl<const N: usize> Column for Fixed<N> {
-    fn write(&self, block: &mut BlockWriter<'_>) {
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         block.begin_column();
-        block.bulk(&self.bytes);
+        block.bulk(&self.data(rows));
     }
 }
 
 /// Where each row of an array or map ends in its elements: ClickHouse's cumulative `UInt64` offsets.
 #[derive(Default)]
 pub(crate) struct Offsets(Fixed<8>);
+
+/// The rows of an array column that a block takes.
+pub(crate) struct PickedArrays<'a> {
+    /// Their offsets, as the Native format has them.
+    pub(crate) offsets: Cow<'a, [u8]>,
+    elements: Option<Vec<u32>>,
+}
+
+impl PickedArrays<'_> {
+    /// The elements in those rows.
+    pub(crate) fn elements(&self) -> Picked<'_> {
+        self.elements.as_deref()
+    }
+}
 
 impl Offsets {
     /// Ends a row at `elements` elements, counted from the start of the chunk.
@@ -70,13 +102,88 @@ impl Offsets {
         self.0.push((elements as u64).to_le_bytes());
     }
 
-    /// Ends `rows` rows that hold no elements of their own.
-    pub(crate) fn end_empty_rows(&mut self, elements: usize, rows: usize) {
-        self.0.push_run((elements as u64).to_le_bytes(), rows);
+    /// Ends rows that hold no elements of their own until there are `rows` rows.
+    pub(crate) fn fill(&mut self, elements: usize, rows: usize) {
+        self.0.fill((elements as u64).to_le_bytes(), rows);
     }
 
-    pub(crate) fn data(&self) -> &[u8] {
-        self.0.data()
+    #[inline]
+    pub(crate) fn rows(&self) -> usize {
+        self.0.rows()
+    }
+
+    pub(crate) fn pick(&self, rows: Picked<'_>) -> PickedArrays<'_> {
+        let Some(rows) = rows else {
+            return PickedArrays {
+                offsets: self.0.data(None),
+                elements: None,
+            };
+        };
+        let ends = self.0.bytes.as_chunks().0;
+        let end = |row: u32| u64::from_le_bytes(ends[row as usize]) as u32;
+        let mut elements = Vec::new();
+        let mut offsets = Vec::with_capacity(rows.len() * 8);
+        for &row in rows {
+            elements.extend(row.checked_sub(1).map_or(0, end)..end(row));
+            offsets.extend_from_slice(&(elements.len() as u64).to_le_bytes());
+        }
+        PickedArrays {
+            offsets: Cow::Owned(offsets),
+            elements: Some(elements),
+        }
+    }
+}
+
+/// An array column of `N`-byte values.
+#[derive(Default)]
+pub(crate) struct Arrays<const N: usize> {
+    offsets: Offsets,
+    elements: Fixed<N>,
+}
+
+impl<const N: usize> Arrays<N> {
+    /// Appends an element to the row that is being built.
+    #[inline]
+    pub(crate) fn push(&mut self, value: [u8; N]) {
+        self.elements.push(value);
+    }
+
+    /// Ends the row that is being built.
+    pub(crate) fn end_row(&mut self) {
+        self.offsets.end_row(self.elements.rows());
+    }
+
+    /// Appends empty rows until there are `rows` rows. No row may be half built.
+    pub(crate) fn fill(&mut self, rows: usize) {
+        self.offsets.fill(self.elements.rows(), rows);
+    }
+}
+
+impl<const N: usize> Buffer for Arrays<N> {
+    fn mark(&self, marks: &mut Vec<usize>) {
+        self.offsets.mark(marks);
+        self.elements.mark(marks);
+    }
+
+    fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
+        self.offsets.rollback(marks);
+        self.elements.rollback(marks);
+    }
+
+    fn clear(&mut self) {
+        self.offsets.clear();
+        self.elements.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        self.offsets.bytes() + self.elements.bytes()
+    }
+}
+
+impl<const N: usize> Column for Arrays<N> {
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
+        let picked = self.offsets.pick(rows);
+        block.array(&picked.offsets, &self.elements.data(picked.elements()));
     }
 }
 

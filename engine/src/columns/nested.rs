@@ -1,7 +1,9 @@
-//! Events and links of spans: groups of array columns that share their offsets.
+//! Events and links of spans, exemplars and quantiles of points: groups of array columns that share their
+//! offsets.
 
 use super::block::BlockWriter;
-use super::column::{Column, buffer_group};
+use super::column::{Column, Picked, buffer_group};
+use super::numbers::Numbers;
 use super::{Attributes, Fixed, LowCardinality, Offsets, Strings};
 
 buffer_group! {
@@ -16,14 +18,16 @@ buffer_group! {
 }
 
 impl Column for Events {
-    fn write(&self, block: &mut BlockWriter<'_>) {
-        write_array(block, &self.offsets, self.timestamp.data());
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
+        let picked = self.offsets.pick(rows);
+        let (offsets, events) = (&picked.offsets[..], picked.elements());
+        block.array(offsets, &self.timestamp.data(events));
         block.begin_column();
         LowCardinality::write_prefix(block);
-        block.bulk(self.offsets.data());
-        self.name.write_body(block);
-        self.attributes.write_within(Some(&self.offsets), block);
-        write_array(block, &self.offsets, self.dropped_attributes.data());
+        block.bulk(offsets);
+        self.name.write_body(events, block);
+        self.attributes.write_within(Some(offsets), events, block);
+        block.array(offsets, &self.dropped_attributes.data(events));
     }
 }
 
@@ -41,18 +45,58 @@ buffer_group! {
 }
 
 impl Column for Links {
-    fn write(&self, block: &mut BlockWriter<'_>) {
-        write_array(block, &self.offsets, self.trace_id.data());
-        write_array(block, &self.offsets, self.span_id.data());
-        write_array(block, &self.offsets, self.trace_state.data());
-        write_array(block, &self.offsets, self.flags.data());
-        self.attributes.write_within(Some(&self.offsets), block);
-        write_array(block, &self.offsets, self.dropped_attributes.data());
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
+        let picked = self.offsets.pick(rows);
+        let (offsets, links) = (&picked.offsets[..], picked.elements());
+        block.array(offsets, &self.trace_id.data(links));
+        block.array(offsets, &self.span_id.data(links));
+        block.array(offsets, &self.trace_state.data(links));
+        block.array(offsets, &self.flags.data(links));
+        self.attributes.write_within(Some(offsets), links, block);
+        block.array(offsets, &self.dropped_attributes.data(links));
     }
 }
 
-fn write_array(block: &mut BlockWriter<'_>, offsets: &Offsets, elements: &[u8]) {
-    block.begin_column();
-    block.bulk(offsets.data());
-    block.bulk(elements);
+buffer_group! {
+    /// The `Exemplars.*` columns.
+    Exemplars {
+        offsets: Offsets,
+        timestamp: Fixed<8>,
+        number: Numbers,
+        trace_id: Fixed<16>,
+        span_id: Fixed<8>,
+        attributes: Attributes,
+    }
+}
+
+impl Column for Exemplars {
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
+        let picked = self.offsets.pick(rows);
+        let (offsets, exemplars) = (&picked.offsets[..], picked.elements());
+        block.array(offsets, &self.timestamp.data(exemplars));
+        block.array(offsets, &self.number.kind.data(exemplars));
+        block.array(offsets, &self.number.value.data(exemplars));
+        block.array(offsets, &self.number.int_remainder.data(exemplars));
+        block.array(offsets, &self.trace_id.data(exemplars));
+        block.array(offsets, &self.span_id.data(exemplars));
+        self.attributes
+            .write_within(Some(offsets), exemplars, block);
+    }
+}
+
+buffer_group! {
+    /// The `ValueAtQuantiles.*` columns.
+    Quantiles {
+        offsets: Offsets,
+        quantile: Fixed<8>,
+        value: Fixed<8>,
+    }
+}
+
+impl Column for Quantiles {
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
+        let picked = self.offsets.pick(rows);
+        block.array(&picked.offsets, &self.quantile.data(picked.elements()));
+        block.array(&picked.offsets, &self.value.data(picked.elements()));
+    }
 }

@@ -1,55 +1,44 @@
 //! The typed columns of promoted attributes. An attribute goes there when key and type fit and leaves the
 //! map; anything else stays in the map, so nothing is lost and no value changes its type.
 
-use spanmill_schema::tables::{PROMOTED_SPAN_ATTRIBUTES, PromotedKind, TRACES, ValueType};
+use spanmill_schema::{Promoted, PromotedKind, ValueType};
 
 use super::block::BlockWriter;
-use super::column::{Buffer, Column};
+use super::column::{Buffer, Column, Picked};
 use super::{Attributes, Fixed, LowCardinality, NotUtf8, Strings};
 
 /// See the module.
+#[derive(Default)]
 pub(crate) struct Promotion {
-    columns: Vec<Promoted>,
-    /// Spans ended in this chunk. A column that is ahead has the present span's value already; one that is
+    /// The keys of the attributes, in the columns' order.
+    keys: Vec<Box<[u8]>>,
+    columns: Vec<Typed>,
+    /// Rows ended in this chunk. A column that is ahead has the present row's value already; one that is
     /// behind is filled when its next value comes, or when the resource ends.
     rows: usize,
 }
 
-enum Promoted {
-    Dictionary(LowCardinality),
+enum Typed {
+    Keyword(LowCardinality),
     Text(Strings),
-    Code(Fixed<2>),
-}
-
-impl Default for Promotion {
-    fn default() -> Self {
-        let columns = PROMOTED_SPAN_ATTRIBUTES
-            .iter()
-            .map(|promoted| match promoted.kind {
-                PromotedKind::Code => Promoted::Code(Fixed::default()),
-                PromotedKind::Text if is_dictionary(promoted.column) => {
-                    Promoted::Dictionary(LowCardinality::default())
-                }
-                PromotedKind::Text => Promoted::Text(Strings::default()),
-            })
-            .collect();
-        Promotion { columns, rows: 0 }
-    }
-}
-
-fn is_dictionary(column: &str) -> bool {
-    TRACES
-        .columns
-        .iter()
-        .any(|known| known.name == column && known.kind.starts_with("LowCardinality"))
+    U16(Fixed<2>),
+    I64(Fixed<8>),
 }
 
 impl Promotion {
+    pub(crate) fn new(promoted: &[Promoted]) -> Self {
+        Promotion {
+            keys: promoted.iter().map(|p| p.key.as_bytes().into()).collect(),
+            columns: promoted.iter().map(|p| Typed::new(p.kind)).collect(),
+            rows: 0,
+        }
+    }
+
     /// Gives the promoted keys the first dictionary keys of a chunk, so that the dictionary key of an
     /// attribute tells at once whether it is promoted and which column it goes to.
     pub(crate) fn claim_keys(&self, attributes: &mut Attributes) -> Result<(), NotUtf8> {
-        for promoted in PROMOTED_SPAN_ATTRIBUTES {
-            attributes.key_of(promoted.key.as_bytes())?;
+        for key in &self.keys {
+            attributes.key_of(key)?;
         }
         Ok(())
     }
@@ -70,27 +59,34 @@ impl Promotion {
         }
         let is_text = kind == ValueType::String && !value.is_empty();
         match column {
-            Promoted::Dictionary(column) if is_text => {
+            Typed::Keyword(column) if is_text => {
                 fill_dictionary(column, self.rows)?;
                 column.push(value)?;
             }
-            Promoted::Text(column) if is_text => {
+            Typed::Text(column) if is_text => {
                 column.push_run(b"", self.rows - column.rows());
                 column.push(value);
             }
-            Promoted::Code(column) if kind == ValueType::Int => {
-                let Some(code) = code(value) else {
+            Typed::U16(column) if kind == ValueType::Int => {
+                let Some(number) = number::<u16>(value) else {
                     return Ok(false);
                 };
-                column.push_run([0; 2], self.rows - column.rows());
-                column.push(code.to_le_bytes());
+                column.fill([0; 2], self.rows);
+                column.push(number.to_le_bytes());
+            }
+            Typed::I64(column) if kind == ValueType::Int => {
+                let Some(number) = number::<i64>(value) else {
+                    return Ok(false);
+                };
+                column.fill([0; 8], self.rows);
+                column.push(number.to_le_bytes());
             }
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    /// Ends the row of a span. Columns that got no value are filled later, many rows at a time.
+    /// Ends a row. Columns that got no value are filled later, many rows at a time.
     #[inline]
     pub(crate) fn end_row(&mut self) {
         self.rows += 1;
@@ -100,52 +96,62 @@ impl Promotion {
     pub(crate) fn fill(&mut self) -> Result<(), NotUtf8> {
         for column in &mut self.columns {
             match column {
-                Promoted::Dictionary(column) => fill_dictionary(column, self.rows)?,
-                Promoted::Text(column) => column.push_run(b"", self.rows - column.rows()),
-                Promoted::Code(column) => column.push_run([0; 2], self.rows - column.rows()),
+                Typed::Keyword(column) => fill_dictionary(column, self.rows)?,
+                Typed::Text(column) => column.push_run(b"", self.rows - column.rows()),
+                Typed::U16(column) => column.fill([0; 2], self.rows),
+                Typed::I64(column) => column.fill([0; 8], self.rows),
             }
         }
         Ok(())
     }
 }
 
-/// Appends "absent" up to `rows` rows; none leaves the dictionary as it is.
+/// Appends "absent" up to `rows` rows.
 fn fill_dictionary(column: &mut LowCardinality, rows: usize) -> Result<(), NotUtf8> {
-    match rows - column.rows() {
-        0 => Ok(()),
-        absent => column.push_run(b"", absent),
+    column.push_run(b"", rows - column.rows())
+}
+
+/// The number that an integer's decimal text stands for, if the column can hold it; 0 means "absent".
+fn number<N: std::str::FromStr + Default + PartialEq>(text: &[u8]) -> Option<N> {
+    let number = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (number != N::default()).then_some(number)
+}
+
+impl Typed {
+    fn new(kind: PromotedKind) -> Self {
+        match kind {
+            PromotedKind::Keyword => Typed::Keyword(LowCardinality::default()),
+            PromotedKind::Text => Typed::Text(Strings::default()),
+            PromotedKind::U16 => Typed::U16(Fixed::default()),
+            PromotedKind::I64 => Typed::I64(Fixed::default()),
+        }
     }
-}
 
-/// The code that an integer's decimal text stands for, if the column can hold it; 0 means "absent".
-fn code(text: &[u8]) -> Option<u16> {
-    let code = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (code != 0).then_some(code)
-}
-
-impl Promoted {
     #[inline]
     fn rows(&self) -> usize {
         match self {
-            Promoted::Dictionary(column) => column.rows(),
-            Promoted::Text(column) => column.rows(),
-            Promoted::Code(column) => column.rows(),
+            Typed::Keyword(column) => column.rows(),
+            Typed::Text(column) => column.rows(),
+            Typed::U16(column) => column.rows(),
+            Typed::I64(column) => column.rows(),
         }
     }
 
     fn column(&self) -> &dyn Column {
         match self {
-            Promoted::Dictionary(column) => column,
-            Promoted::Text(column) => column,
-            Promoted::Code(column) => column,
+            Typed::Keyword(column) => column,
+            Typed::Text(column) => column,
+            Typed::U16(column) => column,
+            Typed::I64(column) => column,
         }
     }
 
     fn column_mut(&mut self) -> &mut dyn Column {
         match self {
-            Promoted::Dictionary(column) => column,
-            Promoted::Text(column) => column,
-            Promoted::Code(column) => column,
+            Typed::Keyword(column) => column,
+            Typed::Text(column) => column,
+            Typed::U16(column) => column,
+            Typed::I64(column) => column,
         }
     }
 }
@@ -181,9 +187,9 @@ impl Buffer for Promotion {
 }
 
 impl Column for Promotion {
-    fn write(&self, block: &mut BlockWriter<'_>) {
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         for column in &self.columns {
-            column.column().write(block);
+            column.column().write(rows, block);
         }
     }
 }

@@ -6,15 +6,11 @@ use std::rc::Rc;
 
 use cityhash_102_rs::city_hash_128;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use spanmill_schema::tables::{RESOURCES, ValueType};
+use spanmill_schema::{TableId, ValueType};
 
-use super::block::Compressor;
-use super::chunk::column_set;
-use super::column::next_mark;
-use super::varint::push_varint;
-use super::{
-    Attributes, Buffer, ColumnSet, Fixed, LowCardinality, NotUtf8, OwnedAttribute, Sealed,
-};
+use super::canonical::{push_attributes, push_text, sort_attributes};
+use super::column::{Buffer, column_group, next_mark};
+use super::{Attributes, ColumnSet, Fixed, LowCardinality, NotUtf8, OwnedAttribute};
 
 /// Identity of a resource: a hash of its canonical form, the same on every shard, host and day.
 pub(crate) type ResourceId = u64;
@@ -25,15 +21,27 @@ const SECONDS_A_DAY: u32 = 86_400;
 const REMEMBERED_MAX: usize = 50_000;
 const REMEMBERED_BYTES_MAX: usize = 16 << 20;
 
-column_set! {
+column_group! {
     /// Rows of `otel_resources` that wait to be sealed.
-    ResourceColumns of RESOURCES, rows by id {
+    ResourceColumns {
         id: Fixed<8>,
         last_seen: Fixed<4>,
         service: LowCardinality,
         attributes: Attributes,
         schema_url: LowCardinality,
         dropped_attributes: Fixed<4>,
+    }
+}
+
+impl ColumnSet for ResourceColumns {
+    const TABLE: TableId = TableId::Resources;
+
+    fn rows(&self) -> usize {
+        self.id.rows()
+    }
+
+    fn timestamps(&self) -> Option<&Fixed<8>> {
+        None
     }
 }
 
@@ -49,8 +57,8 @@ struct Remembered {
     encoded: Box<[u8]>,
     id: ResourceId,
     service: Rc<[u8]>,
-    /// Counts additions, so that those of a refused request can be told and taken back.
-    added: usize,
+    /// Counts additions, so that one can be told from another under the same hash.
+    number: u64,
     /// Day (UTC, since 1970) on which the row was last written.
     day: u32,
 }
@@ -61,7 +69,10 @@ pub(crate) struct Resources {
     pub(super) columns: ResourceColumns,
     remembered: HashTable<Remembered>,
     remembered_bytes: usize,
-    added: usize,
+    additions: u64,
+    /// Hash and number of what was remembered since the request began, so that a refused one can be
+    /// taken back.
+    added: Vec<(u64, u64)>,
     hasher: DefaultHashBuilder,
 }
 
@@ -82,8 +93,8 @@ impl Resources {
         mut row: ResourceRow,
         now: u32,
     ) -> Result<(ResourceId, Rc<[u8]>), NotUtf8> {
-        row.attributes
-            .sort_by(|a, b| canonical_order(a).cmp(&canonical_order(b)));
+        // Sorted, so that all rows of one id are equal and name one service.
+        sort_attributes(&mut row.attributes);
         let id = identity(&row);
         let service = row
             .attributes
@@ -119,7 +130,8 @@ impl Resources {
             stale.remove();
         }
         self.remembered_bytes += encoded.len();
-        self.added += 1;
+        self.additions += 1;
+        self.added.push((hash, self.additions));
         let hasher = &self.hasher;
         self.remembered.insert_unique(
             hash,
@@ -127,7 +139,7 @@ impl Resources {
                 encoded: encoded.into(),
                 id,
                 service,
-                added: self.added,
+                number: self.additions,
                 day,
             },
             |entry| hasher.hash_one(&*entry.encoded),
@@ -140,51 +152,43 @@ impl Resources {
         self.remembered_bytes = 0;
     }
 
-    /// Seals the rows that wait; see [`ColumnSet::seal`].
-    pub(super) fn seal(&mut self, compressor: &mut Compressor) -> Option<Sealed> {
-        self.columns.seal(compressor)
+    /// A request begins: what was remembered before stays.
+    pub(super) fn begin_request(&mut self) {
+        self.added.clear();
     }
+}
 
-    pub(super) fn mark(&self, marks: &mut Vec<usize>) {
-        marks.push(self.added);
+impl Buffer for Resources {
+    fn mark(&self, marks: &mut Vec<usize>) {
+        marks.push(self.added.len());
         self.columns.mark(marks);
     }
 
-    pub(super) fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
-        let added = next_mark(marks);
-        if self.added > added {
-            self.remembered.retain(|entry| entry.added <= added);
-            self.remembered_bytes = self
-                .remembered
-                .iter()
-                .map(|entry| entry.encoded.len())
-                .sum();
-            self.added = added;
+    fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
+        for (hash, number) in self.added.drain(next_mark(marks)..) {
+            let added = |entry: &Remembered| entry.number == number;
+            if let Ok(entry) = self.remembered.find_entry(hash, added) {
+                self.remembered_bytes -= entry.get().encoded.len();
+                entry.remove();
+            }
         }
         self.columns.rollback(marks);
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    fn clear(&mut self) {
+        self.columns.clear();
+    }
+
+    fn bytes(&self) -> usize {
         self.columns.bytes()
     }
 }
 
-fn canonical_order(entry: &OwnedAttribute) -> (&[u8], u8, &[u8]) {
-    (&entry.key, entry.kind as u8, &entry.value)
-}
-
-/// Hash of the sorted attributes, the schema URL and the dropped count, each with its length before it.
+/// Hash of the sorted attributes, the schema URL and the dropped count.
 fn identity(row: &ResourceRow) -> ResourceId {
     let mut canonical = Vec::with_capacity(512);
-    for OwnedAttribute { key, kind, value } in &row.attributes {
-        push_varint(&mut canonical, key.len() as u64);
-        canonical.extend_from_slice(key);
-        canonical.push(*kind as u8);
-        push_varint(&mut canonical, value.len() as u64);
-        canonical.extend_from_slice(value);
-    }
-    push_varint(&mut canonical, row.schema_url.len() as u64);
-    canonical.extend_from_slice(&row.schema_url);
+    push_attributes(&mut canonical, &row.attributes);
+    push_text(&mut canonical, &row.schema_url);
     canonical.extend_from_slice(&row.dropped_attributes.to_le_bytes());
     city_hash_128(&canonical) as u64
 }

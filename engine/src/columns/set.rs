@@ -1,52 +1,109 @@
 //! All column sets of a shard: what a request's rows are appended to, and what a chunk is sealed from.
 
+use std::sync::Arc;
+
+use spanmill_schema::Tables;
+
 use super::block::Compressor;
-use super::{Buffer, Chunk, ColumnSet, Resources, TraceColumns};
+use super::{
+    Buffer, Chunk, ColumnSet, LogColumns, MetricColumns, Resources, Sealed, Series, TraceColumns,
+};
 
 /// See the module.
-#[derive(Default)]
 pub(crate) struct Columns {
+    tables: Arc<Tables>,
     pub(crate) resources: Resources,
+    pub(crate) series: Series,
     pub(crate) traces: TraceColumns,
+    pub(crate) logs: LogColumns,
+    pub(crate) metrics: MetricColumns,
     marks: Vec<usize>,
     compressor: Compressor,
 }
 
 impl Columns {
+    pub(crate) fn new(tables: Arc<Tables>) -> Self {
+        Columns {
+            resources: Resources::default(),
+            series: Series::default(),
+            traces: TraceColumns::new(&tables.promoted_spans),
+            logs: LogColumns::new(&tables.promoted_logs),
+            metrics: MetricColumns::default(),
+            marks: Vec::new(),
+            compressor: Compressor::default(),
+            tables,
+        }
+    }
+
+    fn parts(&self) -> [&dyn Buffer; 5] {
+        [
+            &self.resources,
+            &self.series,
+            &self.traces,
+            &self.logs,
+            &self.metrics,
+        ]
+    }
+
     /// Remembers the present length of everything: the start of a request.
     pub(crate) fn begin_request(&mut self) {
-        self.marks.clear();
-        self.resources.mark(&mut self.marks);
-        self.traces.mark(&mut self.marks);
+        self.resources.begin_request();
+        self.series.begin_request();
+        let mut marks = std::mem::take(&mut self.marks);
+        marks.clear();
+        for part in self.parts() {
+            part.mark(&mut marks);
+        }
+        self.marks = marks;
     }
 
     /// Takes back every row since `begin_request`.
     pub(crate) fn roll_back_request(&mut self) {
         let mut marks = self.marks.drain(..);
         self.resources.rollback(&mut marks);
+        self.series.rollback(&mut marks);
         self.traces.rollback(&mut marks);
+        self.logs.rollback(&mut marks);
+        self.metrics.rollback(&mut marks);
     }
 
-    /// Rows that a batch is measured by: those of signals, not of resources.
+    /// Rows that a batch is measured by: those of signals, not of resources or series.
     pub(crate) fn rows(&self) -> usize {
-        self.traces.rows()
+        self.traces.rows() + self.logs.rows() + self.metrics.rows()
     }
 
     /// Bytes of column data held.
     pub(crate) fn bytes(&self) -> usize {
-        self.resources.bytes() + self.traces.bytes()
+        self.parts().iter().map(|part| part.bytes()).sum()
+    }
+
+    /// Forgets which resources and series were written: they are written again when they are seen again.
+    pub(crate) fn forget_written(&mut self) {
+        self.resources.forget();
+        self.series.forget();
     }
 
     /// Seals all rows into a chunk; `None` when there are none.
     pub(crate) fn seal(&mut self) -> Option<Chunk> {
         let rows = self.rows();
-        let sealed: Vec<_> = [
-            self.resources.seal(&mut self.compressor),
-            self.traces.seal(&mut self.compressor),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let mut sealed = Vec::new();
+        let Columns {
+            tables, compressor, ..
+        } = self;
+        seal(&mut self.resources.columns, tables, compressor, &mut sealed);
+        seal(&mut self.series.columns, tables, compressor, &mut sealed);
+        seal(&mut self.traces, tables, compressor, &mut sealed);
+        seal(&mut self.logs, tables, compressor, &mut sealed);
+        seal(&mut self.metrics, tables, compressor, &mut sealed);
         (!sealed.is_empty()).then_some(Chunk { sealed, rows })
     }
+}
+
+fn seal<C: ColumnSet>(
+    columns: &mut C,
+    tables: &Tables,
+    compressor: &mut Compressor,
+    sealed: &mut Vec<Sealed>,
+) {
+    columns.seal(tables.table(C::TABLE), compressor, sealed);
 }

@@ -1,9 +1,11 @@
 //! A column of strings in Native layout: each value's length as a varint, then its bytes.
 
+use std::borrow::Cow;
+
 use super::block::BlockWriter;
 use super::clear_buffer;
-use super::column::{Buffer, Column, next_mark};
-use super::varint::push_varint;
+use super::column::{Buffer, Column, Picked, next_mark};
+use super::varint::{push_varint, split_varint};
 
 #[derive(Default)]
 pub(crate) struct Strings {
@@ -32,8 +34,20 @@ impl Strings {
         self.rows
     }
 
-    pub(crate) fn data(&self) -> &[u8] {
-        &self.bytes
+    /// The values of these rows, as the Native format has them.
+    pub(crate) fn data(&self, rows: Picked<'_>) -> Cow<'_, [u8]> {
+        let Some(rows) = rows else {
+            return Cow::Borrowed(&self.bytes);
+        };
+        let mut values = Vec::with_capacity(self.rows);
+        let mut rest = &self.bytes[..];
+        while let Some((length, after)) = split_varint(rest) {
+            let value = rest.len() - after.len() + length as usize;
+            values.push(&rest[..value]);
+            rest = &rest[value..];
+        }
+        let picked = rows.iter().flat_map(|row| values[*row as usize]);
+        Cow::Owned(picked.copied().collect())
     }
 }
 
@@ -58,9 +72,9 @@ impl Buffer for Strings {
 }
 
 impl Column for Strings {
-    fn write(&self, block: &mut BlockWriter<'_>) {
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         block.begin_column();
-        block.bulk(&self.bytes);
+        block.bulk(&self.data(rows));
     }
 }
 
@@ -77,8 +91,11 @@ mod tests {
         let mut marks = Vec::new();
         column.mark(&mut marks);
         column.push(&[b'x'; 300]);
-        assert_eq!(&column.data()[..5], &[2, b'a', b'b', 0xac, 0x02]);
+        assert_eq!(&column.data(None)[..5], &[2, b'a', b'b', 0xac, 0x02]);
         column.rollback(&mut marks.drain(..));
-        assert_eq!((column.data(), column.rows()), (&[2, b'a', b'b'][..], 1));
+        assert_eq!(
+            (&column.data(None)[..], column.rows()),
+            (&[2, b'a', b'b'][..], 1)
+        );
     }
 }

@@ -1,16 +1,17 @@
 //! The columns of `otel_traces`. The walk appends attributes, events and links of a span as it meets
 //! them and ends the span's row; resource and scope columns are filled by run when their spans are done.
 
-use spanmill_schema::tables::{TRACES, ValueType};
+use spanmill_schema::{Promoted, TableId};
 
-use super::chunk::column_set;
+use super::column::column_group;
 use super::nested::{Events, Links};
-use super::promoted::Promotion;
-use super::{Attributes, Fixed, LowCardinality, NotUtf8, OwnedAttribute, Strings};
+use super::{
+    Attributes, ColumnSet, Fixed, LowCardinality, NotUtf8, Origin, RowAttributes, Strings,
+};
 
-column_set! {
+column_group! {
     /// Rows of `otel_traces` that wait to be sealed.
-    TraceColumns of TRACES, rows by resource_id {
+    TraceColumns {
         timestamp: Fixed<8>,
         trace_id: Fixed<16>,
         span_id: Fixed<8>,
@@ -19,23 +20,28 @@ column_set! {
         flags: Fixed<4>,
         name: LowCardinality,
         kind: Fixed<1>,
-        service: LowCardinality,
-        resource_id: Fixed<8>,
-        scope_name: LowCardinality,
-        scope_version: LowCardinality,
-        scope_schema_url: LowCardinality,
-        scope_attributes: Attributes,
-        scope_dropped_attributes: Fixed<4>,
+        origin: Origin,
         duration: Fixed<8>,
         status_code: Fixed<1>,
         status_message: Strings,
-        promoted: Promotion,
-        attributes: Attributes,
+        attributes: RowAttributes,
         dropped_attributes: Fixed<4>,
         dropped_events: Fixed<4>,
         dropped_links: Fixed<4>,
         events: Events,
         links: Links,
+    }
+}
+
+impl ColumnSet for TraceColumns {
+    const TABLE: TableId = TableId::Traces;
+
+    fn rows(&self) -> usize {
+        self.timestamp.rows()
+    }
+
+    fn timestamps(&self) -> Option<&Fixed<8>> {
+        Some(&self.timestamp)
     }
 }
 
@@ -62,24 +68,22 @@ pub(crate) struct SpanRow<'a> {
 }
 
 impl TraceColumns {
-    /// Appends an attribute to the span that is being built: to its typed column when it is promoted
-    /// and of the right type, to the map otherwise. `value` is UTF-8.
+    /// Without rows, with the columns of these promoted attributes.
+    pub(crate) fn new(promoted: &[Promoted]) -> Self {
+        TraceColumns {
+            attributes: RowAttributes::new(promoted),
+            ..TraceColumns::default()
+        }
+    }
+
+    /// The attributes of the span that is being built.
     #[inline]
-    pub(crate) fn attribute(
-        &mut self,
-        key: &[u8],
-        kind: ValueType,
-        value: &[u8],
-    ) -> Result<(), NotUtf8> {
-        if self.attributes.has_no_keys() {
-            self.promoted.claim_keys(&mut self.attributes)?;
-        }
-        let key = self.attributes.key_of(key)?;
-        if self.promoted.take(key, kind, value)? {
-            return Ok(());
-        }
-        self.attributes.push_by_key(key, kind, value);
-        Ok(())
+    pub(crate) fn attributes(&mut self) -> &mut RowAttributes {
+        &mut self.attributes
+    }
+
+    pub(crate) fn origin(&mut self) -> &mut Origin {
+        &mut self.origin
     }
 
     /// Ends the row of the span whose attributes, events and links were appended.
@@ -96,7 +100,6 @@ impl TraceColumns {
         self.duration.push(span.duration.to_le_bytes());
         self.status_code.push([span.status_code]);
         self.status_message.push(span.status_message);
-        self.promoted.end_row();
         self.attributes.end_row();
         self.dropped_attributes
             .push(span.dropped_attributes.to_le_bytes());
@@ -105,41 +108,6 @@ impl TraceColumns {
         self.events.offsets.end_row(self.events.timestamp.rows());
         self.links.offsets.end_row(self.links.trace_id.rows());
         Ok(())
-    }
-
-    /// Spans whose rows were ended, with or without their scope and resource.
-    pub(crate) fn spans(&self) -> usize {
-        self.timestamp.rows()
-    }
-
-    /// Fills the scope columns of every span that has none yet.
-    pub(crate) fn end_scope(
-        &mut self,
-        name: &[u8],
-        version: &[u8],
-        schema_url: &[u8],
-        attributes: &[OwnedAttribute],
-        dropped_attributes: u32,
-    ) -> Result<(), NotUtf8> {
-        let rows = self.spans() - self.scope_name.rows();
-        if rows == 0 {
-            return Ok(());
-        }
-        self.scope_name.push_run(name, rows)?;
-        self.scope_version.push_run(version, rows)?;
-        self.scope_schema_url.push_run(schema_url, rows)?;
-        self.scope_attributes.push_run(attributes, rows)?;
-        self.scope_dropped_attributes
-            .push_run(dropped_attributes.to_le_bytes(), rows);
-        Ok(())
-    }
-
-    /// Fills the resource columns, and those of promoted attributes, of every span that has none yet.
-    pub(crate) fn end_resource(&mut self, id: u64, service: &[u8]) -> Result<(), NotUtf8> {
-        let rows = self.spans() - self.resource_id.rows();
-        self.promoted.fill()?;
-        self.resource_id.push_run(id.to_le_bytes(), rows);
-        self.service.push_run(service, rows)
     }
 
     /// Ends an event of the span that is being built; its attributes went to `event_attributes`.

@@ -10,6 +10,18 @@ pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Takes the varint that `push_varint` put at the start; `None` at the end of the bytes.
+pub(super) fn split_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0;
+    for (index, &byte) in bytes.iter().enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            return Some((value, &bytes[index + 1..]));
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,6 +39,7 @@ mod tests {
             let mut out = Vec::new();
             push_varint(&mut out, value);
             assert_eq!(out, expected);
+            assert_eq!(split_varint(&out), Some((value, &[][..])));
         }
     }
 }

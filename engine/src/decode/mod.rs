@@ -1,6 +1,11 @@
 //! Walks the protobuf bytes of a request and appends its rows to the columns of a shard, in one pass and
 //! without building messages. A request that turns out to be bad leaves nothing behind.
 
+mod logs;
+mod metrics;
+mod points;
+mod rejected;
+mod request;
 mod resource;
 mod traces;
 mod value;
@@ -10,10 +15,68 @@ mod wire;
 mod tests;
 
 use crate::columns::{Columns, NotUtf8};
+pub(crate) use rejected::Rejected;
+use request::Walk;
 use wire::WireError;
 
-/// Why a request's body is refused for good. The text goes to the client.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+/// What a request holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Traces,
+    Logs,
+    Metrics,
+}
+
+impl Signal {
+    /// Every signal, for counters.
+    pub(crate) const ALL: [Signal; 3] = [Signal::Traces, Signal::Logs, Signal::Metrics];
+
+    /// Name in metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Signal::Traces => "traces",
+            Signal::Logs => "logs",
+            Signal::Metrics => "metrics",
+        }
+    }
+}
+
+/// When a request came, and which times its rows may have, in Unix nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) now: u64,
+    /// Rows older than this are rejected.
+    pub(crate) earliest: u64,
+    /// Rows newer than this are rejected.
+    pub(crate) latest: u64,
+}
+
+impl Arrival {
+    fn now_seconds(&self) -> u32 {
+        (self.now / 1_000_000_000) as u32
+    }
+
+    /// Checks the time that a row is stored under.
+    #[inline]
+    fn check(&self, time: u64, field: &'static str) -> Result<(), DecodeError> {
+        if time < self.earliest || time > self.latest {
+            return Err(DecodeError::Time { field });
+        }
+        Ok(())
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Walked {
+    /// Rows appended: spans, log records or points.
+    pub(crate) rows: usize,
+    /// Rows left out.
+    pub(crate) rejected: Rejected,
+}
+
+/// Why a request's body, or a row in it, is refused for good. The text goes to the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecodeError {
     /// The bytes are no protobuf message of the expected type.
     #[error("the body is not the protobuf message it should be: {0}")]
@@ -31,13 +94,19 @@ pub(crate) enum DecodeError {
     /// An id that must name something is all zeros.
     #[error("{field} is all zeros, which OTLP calls invalid")]
     IdZero { field: &'static str },
+    /// Stored, it would make a partition of its own, and be deleted at once or never.
+    #[error(
+        "{field} is outside of what this server is set to take; check the sender's clock, or the \
+         settings timestamp_past_max and timestamp_future_max"
+    )]
+    Time { field: &'static str },
     /// Attribute values are nested without measure.
     #[error("an attribute value is nested deeper than {VALUE_DEPTH_MAX} levels")]
     TooDeep,
     /// A few bytes of scope would become many of columns.
     #[error(
-        "scope attributes are stored with each span, and here come to more than {SCOPE_BYTES_MAX} bytes; \
-         send fewer spans at a time or smaller scope attributes"
+        "what a scope holds is stored with each row or block of rows, and here comes to more than \
+         {SCOPE_BYTES_MAX} bytes; send fewer rows at a time, rows of fewer hours, or smaller scopes"
     )]
     ScopeTooLarge,
 }
@@ -46,9 +115,10 @@ pub(crate) enum DecodeError {
 /// messages, which is about 30 maps or 47 arrays inside each other.
 pub(crate) const VALUE_DEPTH_MAX: usize = 32;
 
-/// Bytes of scope attributes in all rows of one request. A scope is sent once and stored with each of its
-/// spans, so without a bound a request of some MiB could ask for TiB. This is 6.5 KiB for each of the
-/// 10,000 spans of a Collector's largest batch.
+/// Bytes that one request may have stored of what it sends once: attributes of scopes and of metrics'
+/// metadata, which each span, record or series holds, and names of scopes, services and metrics, which each
+/// partition's block holds. Without a bound a request of some MiB could ask for TiB. This is 6.5 KiB for
+/// each of the 10,000 spans of a Collector's largest batch.
 pub(crate) const SCOPE_BYTES_MAX: usize = 64 << 20;
 
 impl From<NotUtf8> for DecodeError {
@@ -57,23 +127,73 @@ impl From<NotUtf8> for DecodeError {
     }
 }
 
-/// Appends the spans of an `ExportTraceServiceRequest` and returns how many there were.
+impl DecodeError {
+    /// Whether it is the request that is bad, and not one row in it.
+    fn is_of_request(&self) -> bool {
+        matches!(self, DecodeError::Wire(_) | DecodeError::ScopeTooLarge)
+    }
+}
+
+/// Appends the rows of an Export request of `signal`.
 ///
-/// `now` (Unix seconds) dates the resources. On an error the columns are as they were before.
-pub(crate) fn walk_traces(
+/// Rows that are bad by themselves are left out and reported; they never take others with them. On an
+/// error the columns are as they were before.
+pub(crate) fn walk(
+    signal: Signal,
     body: &[u8],
     columns: &mut Columns,
-    now: u32,
-) -> Result<usize, DecodeError> {
+    arrival: Arrival,
+) -> Result<Walked, DecodeError> {
     let before = columns.rows();
     columns.begin_request();
-    match traces::walk(body, columns, now) {
-        Ok(()) => Ok(columns.rows() - before),
+    let mut walked = walk_once(signal, body, columns, arrival, None);
+    if walked.as_ref().is_err_and(|error| !error.is_of_request()) {
+        // Bad rows are rare: only now is each row's beginning remembered, so that it can be taken back.
+        columns.roll_back_request();
+        columns.begin_request();
+        walked = walk_once(signal, body, columns, arrival, Some(Rejected::default()));
+    }
+    match walked {
+        Ok(rejected) => Ok(Walked {
+            rows: columns.rows() - before,
+            rejected,
+        }),
         Err(error) => {
             columns.roll_back_request();
             Err(error)
         }
     }
+}
+
+fn walk_once(
+    signal: Signal,
+    body: &[u8],
+    columns: &mut Columns,
+    arrival: Arrival,
+    rejected: Option<Rejected>,
+) -> Result<Rejected, DecodeError> {
+    let Columns {
+        resources, series, ..
+    } = columns;
+    let mut walk = Walk::new(resources, series, arrival, rejected);
+    match signal {
+        Signal::Traces => walk.request(body, &mut columns.traces)?,
+        Signal::Logs => walk.request(body, &mut columns.logs)?,
+        Signal::Metrics => walk.request(body, &mut columns.metrics)?,
+    }
+    Ok(walk.rejected.unwrap_or_default())
+}
+
+/// An enum value as one byte. OTLP's enums are small and open; what does not fit is "unspecified". Of a
+/// varint with more than 32 bits the lower ones count, as protobuf has it.
+fn small_enum(value: u64) -> u8 {
+    u8::try_from(value as u32).unwrap_or(0)
+}
+
+/// A time as ClickHouse's DateTime64(9) can hold it: until 2262, where an i64 of nanoseconds ends.
+#[inline]
+fn storable_time(nanos: u64) -> u64 {
+    nanos.min(i64::MAX as u64)
 }
 
 #[inline]

@@ -1,17 +1,17 @@
-//! Resources and scopes: read once for all the spans below them.
+//! Resources and scopes: read once for all the rows below them.
 
 use std::rc::Rc;
 
 use super::value::{Merged, owned_attribute};
 use super::wire::Reader;
 use super::{DecodeError, utf8};
-use crate::columns::{OwnedAttribute, ResourceId, ResourceRow, Resources};
+use crate::columns::{OwnedAttribute, ResourceId, ResourceRow, Resources, Scope};
 
 /// Dictionary key, length and type of one entry of an attribute map.
 const ENTRY_BYTES: usize = 8;
 
 /// Finds the resource among those written today, or reads it and adds its row. Gives its id and its
-/// service name. `encoded` is room to build the key in.
+/// service name. `encoded` is room to build the key in; `now` is in Unix seconds.
 pub(super) fn resolve(
     resource: &Merged<'_>,
     schema_url: &[u8],
@@ -30,11 +30,6 @@ pub(super) fn resolve(
     }
     let row = read_resource(resource, schema_url)?;
     Ok(resources.add(encoded, row, now)?)
-}
-
-/// Checks a resource that nothing refers to and that is not stored.
-pub(super) fn check(resource: &Merged<'_>) -> Result<(), DecodeError> {
-    read_resource(resource, &[]).map(drop)
 }
 
 fn read_resource(resource: &Merged<'_>, schema_url: &[u8]) -> Result<ResourceRow, DecodeError> {
@@ -56,25 +51,20 @@ fn read_resource(resource: &Merged<'_>, schema_url: &[u8]) -> Result<ResourceRow
     Ok(row)
 }
 
-/// An `InstrumentationScope`.
-#[derive(Default)]
-pub(super) struct Scope<'a> {
-    pub(super) name: &'a [u8],
-    pub(super) version: &'a [u8],
-    pub(super) attributes: Vec<OwnedAttribute>,
-    pub(super) dropped_attributes: u32,
+/// About the bytes that attributes take in each row that they are repeated in.
+pub(super) fn repeated_bytes(attributes: &[OwnedAttribute]) -> usize {
+    let entry = |entry: &OwnedAttribute| ENTRY_BYTES + entry.value.len();
+    attributes.iter().map(entry).sum()
 }
 
-impl Scope<'_> {
-    /// About the bytes that its attributes take in each span's row.
-    pub(super) fn row_bytes(&self) -> usize {
-        let entry = |entry: &OwnedAttribute| ENTRY_BYTES + entry.value.len();
-        self.attributes.iter().map(entry).sum()
-    }
-}
-
-pub(super) fn read_scope<'a>(message: &Merged<'a>) -> Result<Scope<'a>, DecodeError> {
-    let mut scope = Scope::default();
+pub(super) fn read_scope<'a>(
+    message: &Merged<'a>,
+    schema_url: &'a [u8],
+) -> Result<Scope<'a>, DecodeError> {
+    let mut scope = Scope {
+        schema_url: utf8(schema_url)?,
+        ..Scope::default()
+    };
     let mut text = Vec::new();
     for part in message.parts() {
         let mut reader = Reader::new(part);

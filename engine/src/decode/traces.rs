@@ -1,96 +1,46 @@
-//! The walk over `ExportTraceServiceRequest`: resources, scopes, spans, events, links, in whatever order
-//! their fields come.
+//! Reads a span with its events and links, in whatever order their fields come.
 
-use super::resource::{read_scope, resolve};
-use super::value::{Merged, attribute};
+use super::request::{Place, Rows, Walk};
+use super::value::attribute;
 use super::wire::Reader;
-use super::{DecodeError, SCOPE_BYTES_MAX, utf8};
-use crate::columns::{Columns, Event, Link, Resources, SpanRow, TraceColumns};
+use super::{Arrival, DecodeError, small_enum, storable_time, utf8};
+use crate::columns::{ColumnSet as _, Event, Link, ResourceId, Scope, SpanRow, TraceColumns};
 
-/// Room that the walk writes in, reused from span to span.
-#[derive(Default)]
-struct Scratch {
-    text: Vec<u8>,
-    encoded: Vec<u8>,
-    /// Bytes of scope attributes that this request has put into its spans' rows.
-    scope_bytes: usize,
-}
+impl Rows for TraceColumns {
+    const HOLD_SCOPE: bool = true;
 
-pub(super) fn walk(body: &[u8], columns: &mut Columns, now: u32) -> Result<(), DecodeError> {
-    let Columns {
-        traces, resources, ..
-    } = columns;
-    let mut scratch = Scratch::default();
-    let mut reader = Reader::new(body);
-    while let Some((field, wire)) = reader.tag()? {
-        match field {
-            1 => resource_spans(reader.bytes(wire)?, traces, resources, &mut scratch, now)?,
-            _ => reader.skip(field, wire)?,
-        }
+    #[inline]
+    fn item(
+        &mut self,
+        message: &[u8],
+        _: &Place<'_>,
+        walk: &mut Walk<'_>,
+    ) -> Result<(), DecodeError> {
+        span(message, self, &mut walk.text, walk.arrival)
     }
-    Ok(())
+
+    fn count(_: &[u8]) -> usize {
+        1
+    }
+
+    fn end_scope(&mut self, scope: &Scope<'_>) -> Result<(), DecodeError> {
+        let rows = self.rows();
+        Ok(self.origin().end_scope(scope, rows)?)
+    }
+
+    fn end_resource(&mut self, id: ResourceId, service: &[u8]) -> Result<(), DecodeError> {
+        let rows = self.rows();
+        self.attributes().fill()?;
+        Ok(self.origin().end_resource(id, service, rows)?)
+    }
 }
 
-fn resource_spans(
+fn span(
     message: &[u8],
     traces: &mut TraceColumns,
-    resources: &mut Resources,
-    scratch: &mut Scratch,
-    now: u32,
+    text: &mut Vec<u8>,
+    arrival: Arrival,
 ) -> Result<(), DecodeError> {
-    let before = traces.spans();
-    let mut resource = Merged::default();
-    let mut schema_url = &[][..];
-    let mut reader = Reader::new(message);
-    while let Some((field, wire)) = reader.tag()? {
-        match field {
-            1 => resource.push(reader.bytes(wire)?),
-            2 => scope_spans(reader.bytes(wire)?, traces, scratch)?,
-            3 => schema_url = utf8(reader.bytes(wire)?)?,
-            _ => reader.skip(field, wire)?,
-        }
-    }
-    // Its spans were walked before the resource is complete: its columns are filled by run.
-    if traces.spans() == before {
-        return super::resource::check(&resource);
-    }
-    let (id, service) = resolve(&resource, schema_url, resources, &mut scratch.encoded, now)?;
-    Ok(traces.end_resource(id, &service)?)
-}
-
-fn scope_spans(
-    message: &[u8],
-    traces: &mut TraceColumns,
-    scratch: &mut Scratch,
-) -> Result<(), DecodeError> {
-    let before = traces.spans();
-    let mut scope = Merged::default();
-    let mut schema_url = &[][..];
-    let mut reader = Reader::new(message);
-    while let Some((field, wire)) = reader.tag()? {
-        match field {
-            1 => scope.push(reader.bytes(wire)?),
-            2 => span(reader.bytes(wire)?, traces, &mut scratch.text)?,
-            3 => schema_url = utf8(reader.bytes(wire)?)?,
-            _ => reader.skip(field, wire)?,
-        }
-    }
-    let scope = read_scope(&scope)?;
-    let repeated = scope.row_bytes().saturating_mul(traces.spans() - before);
-    scratch.scope_bytes = scratch.scope_bytes.saturating_add(repeated);
-    if scratch.scope_bytes > SCOPE_BYTES_MAX {
-        return Err(DecodeError::ScopeTooLarge);
-    }
-    Ok(traces.end_scope(
-        scope.name,
-        scope.version,
-        schema_url,
-        &scope.attributes,
-        scope.dropped_attributes,
-    )?)
-}
-
-fn span(message: &[u8], traces: &mut TraceColumns, text: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut row = SpanRow::default();
     let (mut trace_id, mut span_id, mut parent_span_id) = (&[][..], &[][..], &[][..]);
     let mut end = 0;
@@ -106,7 +56,7 @@ fn span(message: &[u8], traces: &mut TraceColumns, text: &mut Vec<u8>) -> Result
             7 => row.start = reader.fixed64(wire)?,
             8 => end = reader.fixed64(wire)?,
             9 => attribute(reader.bytes(wire)?, text, |key, kind, value| {
-                traces.attribute(key, kind, value)
+                traces.attributes().push(key, kind, value)
             })?,
             10 => row.dropped_attributes = reader.varint(wire)? as u32,
             11 => event(reader.bytes(wire)?, traces, text)?,
@@ -123,9 +73,9 @@ fn span(message: &[u8], traces: &mut TraceColumns, text: &mut Vec<u8>) -> Result
     if !parent_span_id.is_empty() {
         row.parent_span_id = id(parent_span_id, "span.parent_span_id", "0 or 8")?;
     }
+    arrival.check(row.start, "span.start_time_unix_nano")?;
     row.duration = end.saturating_sub(row.start);
-    // ClickHouse's DateTime64(9) ends in 2262, where an i64 of nanoseconds does.
-    row.start = row.start.min(i64::MAX as u64);
+    row.start = storable_time(row.start);
     Ok(traces.end_span(&row)?)
 }
 
@@ -146,7 +96,7 @@ fn event(message: &[u8], traces: &mut TraceColumns, text: &mut Vec<u8>) -> Resul
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag()? {
         match field {
-            1 => event.timestamp = reader.fixed64(wire)?.min(i64::MAX as u64),
+            1 => event.timestamp = storable_time(reader.fixed64(wire)?),
             2 => event.name = reader.bytes(wire)?,
             3 => attribute(reader.bytes(wire)?, text, |key, kind, value| {
                 traces.event_attributes().push(key, kind, value)
@@ -179,12 +129,6 @@ fn link(message: &[u8], traces: &mut TraceColumns, text: &mut Vec<u8>) -> Result
     link.span_id = id(span_id, "link.span_id", "8")?;
     traces.end_link(&link);
     Ok(())
-}
-
-/// An enum value as one byte. OTLP's enums are small and open; what does not fit is "unspecified". Of a
-/// varint with more than 32 bits the lower ones count, as protobuf has it.
-fn small_enum(value: u64) -> u8 {
-    u8::try_from(value as u32).unwrap_or(0)
 }
 
 fn id<const N: usize>(

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use spanmill_schema::tables::ValueType;
+use spanmill_schema::ValueType;
 
 use super::wire::Reader;
 use super::{DecodeError, VALUE_DEPTH_MAX, utf8};
@@ -93,6 +93,14 @@ pub(super) fn owned_attribute(
         });
         Ok::<(), DecodeError>(())
     })
+}
+
+/// Writes the text of an `AnyValue` that is no attribute's, and gives its type.
+pub(super) fn any_value_text(
+    message: &Merged<'_>,
+    text: &mut Vec<u8>,
+) -> Result<ValueType, DecodeError> {
+    write_text(&read_any_value(message)?, text)
 }
 
 /// Key and text of a `KeyValue` in the form that nearly every sender writes: the key, then a value that is

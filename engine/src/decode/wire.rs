@@ -89,6 +89,43 @@ impl<'a> Reader<'a> {
         Ok(field)
     }
 
+    /// The values of a repeated 64-bit field, packed or one by one.
+    pub(crate) fn each_fixed64(
+        &mut self,
+        found: WireType,
+        mut take: impl FnMut(u64),
+    ) -> Result<(), WireError> {
+        if found != BYTES {
+            take(self.fixed64(found)?);
+            return Ok(());
+        }
+        let (values, rest) = self.bytes(found)?.as_chunks();
+        if !rest.is_empty() {
+            return Err(WireError::Truncated);
+        }
+        values
+            .iter()
+            .for_each(|value| take(u64::from_le_bytes(*value)));
+        Ok(())
+    }
+
+    /// The values of a repeated varint field, packed or one by one.
+    pub(crate) fn each_varint(
+        &mut self,
+        found: WireType,
+        mut take: impl FnMut(u64),
+    ) -> Result<(), WireError> {
+        if found != BYTES {
+            take(self.varint(found)?);
+            return Ok(());
+        }
+        let mut values = Reader::new(self.bytes(found)?);
+        while !values.rest.is_empty() {
+            take(values.any_varint()?);
+        }
+        Ok(())
+    }
+
     /// Passes over a field that nobody here knows.
     #[inline]
     pub(crate) fn skip(&mut self, field: u32, found: WireType) -> Result<(), WireError> {

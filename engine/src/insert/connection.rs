@@ -3,6 +3,8 @@
 
 use std::io::IoSlice;
 
+use spanmill_schema::Tables;
+
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader};
 
 use super::answer::{ServerHello, read_confirmation, read_hello};
@@ -49,17 +51,18 @@ impl<R: Reactor> Connection<R> {
         })
     }
 
-    /// Sends `blocks`, all of one table, as one INSERT under `token`, and returns when ClickHouse has
+    /// Sends `blocks`, all of one partition of one table, as one INSERT under `token`, and returns when ClickHouse has
     /// stored them.
     pub(super) async fn insert(
         &mut self,
+        tables: &Tables,
         blocks: &[&Sealed],
         token: &str,
     ) -> Result<(), InsertError> {
         let Some(first) = blocks.first() else {
             return Ok(());
         };
-        let head = protocol::insert(first.table, token);
+        let head = protocol::insert(tables.table(first.table), token);
         let mut pieces: Vec<&[u8]> = vec![&head, &protocol::DATA, &self.empty_block];
         for block in blocks {
             pieces.extend([&protocol::DATA[..], &block.frames]);

@@ -84,23 +84,27 @@ impl<R: Reactor> Writer<R> {
             .insert_seconds
             .observe(begun.elapsed().as_secs_f64());
         metrics.batch_rows.observe(batch.rows as f64);
-        metrics.inserted_spans.inc_by(batch.rows as u64);
         metrics.inserted_bytes.inc_by(bytes as u64);
+        for block in batch.chunks.iter().flat_map(|chunk| &chunk.sealed) {
+            metrics.inserted_rows(block.table).inc_by(block.rows as u64);
+        }
         batch.acks.inserted();
     }
 
-    /// The batch's INSERTs in order: for each table its blocks, and a token that names exactly them.
+    /// The batch's INSERTs in order: for each partition of each table its blocks, and a token that names
+    /// exactly them. What others refer to goes first.
     fn inserts_of<'b>(&self, batch: &'b Batch) -> Vec<(String, Vec<&'b Sealed>)> {
+        let target = |block: &Sealed| (block.table, block.partition);
         let mut inserts: Vec<(String, Vec<&Sealed>)> = Vec::new();
         let mut blocks: Vec<_> = batch
             .chunks
             .iter()
             .flat_map(|chunk| &chunk.sealed)
             .collect();
-        blocks.sort_by_key(|block| block.order());
+        blocks.sort_by_key(|block| target(block));
         for block in blocks {
             match inserts.last_mut() {
-                Some((_, same)) if same[0].table == block.table => same.push(block),
+                Some((_, same)) if target(same[0]) == target(block) => same.push(block),
                 _ => inserts.push((self.token(block), vec![block])),
             }
         }
@@ -109,9 +113,10 @@ impl<R: Reactor> Writer<R> {
 
     fn token(&self, block: &Sealed) -> String {
         let Self { run_id, shard, .. } = self;
+        let (table, partition) = (block.table.name(), block.partition);
         format!(
-            "{run_id}-{}-{}-{}",
-            shard.index, self.batches, block.table.name
+            "{run_id}-{}-{}-{table}-{partition}",
+            shard.index, self.batches
         )
     }
 
@@ -129,7 +134,11 @@ impl<R: Reactor> Writer<R> {
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };
-        let inserted = within::<R, _>(limit, connection.insert(blocks, token)).await;
+        let inserted = within::<R, _>(
+            limit,
+            connection.insert(&self.shard.config.tables, blocks, token),
+        )
+        .await;
         inserted.unwrap_or(Err(InsertError::Timeout(limit)))?;
         self.failures = 0;
         self.shard.set_unavailable(None);
@@ -179,13 +188,13 @@ impl<R: Reactor> Writer<R> {
     fn give_up(&mut self, batch: Batch, error: &InsertError) {
         let refusal = Refusal::unavailable(format!("not stored in time: {error}"));
         batch.acks.refuse(&refusal);
-        let spans = batch.rows + self.shard.refuse_waiting(&refusal);
-        self.shard.metrics.abandoned_spans.inc_by(spans as u64);
+        let rows = batch.rows + self.shard.refuse_waiting(&refusal);
+        self.shard.metrics.abandoned_rows.inc_by(rows as u64);
         tracing::error!(
             shard = self.shard.index,
-            spans,
+            rows,
             %error,
-            "gave spans back to their senders, to be sent again"
+            "gave rows back to their senders, to be sent again"
         );
     }
 }

@@ -4,7 +4,7 @@
 //! Revision 54460 is spoken: old enough for servers of 23.x, and short of the chunked framing and sparse
 //! columns that came later. The server answers with the lower of both sides' revisions.
 
-use spanmill_schema::tables::Table;
+use spanmill_schema::{DATABASE, Table};
 
 use crate::columns::push_varint;
 
@@ -85,8 +85,7 @@ fn push_client_info(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0, 0]); // no parallel replicas
 }
 
-/// What makes a retry under the same token store nothing twice, base tables and their views alike, and
-/// lets any spread of timestamps in.
+/// What makes a retry under the same token store nothing twice, base tables and their views alike.
 fn push_settings(out: &mut Vec<u8>, token: &str) {
     for (name, value) in [
         ("async_insert", "0"),
@@ -95,8 +94,6 @@ fn push_settings(out: &mut Vec<u8>, token: &str) {
         ("insert_deduplication_token", token),
         // A retry must be squashed into the same parts as the first try.
         ("max_insert_threads", "1"),
-        // Late data may touch many partitions; a batch that is refused for it would never get in.
-        ("max_partitions_per_insert_block", "0"),
     ] {
         push_string(out, name);
         push_varint(out, IMPORTANT);
@@ -113,7 +110,7 @@ fn statement(table: &Table) -> String {
         .collect();
     format!(
         "INSERT INTO `{}`.`{}` ({}) FORMAT Native",
-        table.database,
+        DATABASE,
         table.name,
         columns.join(", ")
     )
@@ -122,17 +119,16 @@ fn statement(table: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanmill_schema::tables::RESOURCES;
+    use spanmill_schema::{TableId, Tables};
 
     /// Scenario: the statement of a table.
     /// Guarantee: every column is named, dotted names included, so that the table's own order is free.
     #[test]
     fn the_statement_names_every_column() {
-        let statement = statement(&RESOURCES);
+        let tables = Tables::default();
+        let table = tables.table(TableId::Resources);
+        let statement = statement(table);
         assert!(statement.starts_with("INSERT INTO `spanmill`.`otel_resources` (`ResourceId`, "));
-        assert_eq!(
-            statement.matches('`').count(),
-            4 + 2 * RESOURCES.columns.len()
-        );
+        assert_eq!(statement.matches('`').count(), 4 + 2 * table.columns.len());
     }
 }

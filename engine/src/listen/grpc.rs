@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
 use http::request::Parts;
@@ -14,8 +14,10 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::request::{Body, ENCODINGS, Encoding};
-use super::{Linger, Stop, stopped};
+use super::request::{Body, Syntax, encoding};
+use super::response::ExportResponse;
+use super::{Linger, Stop, route, stopped};
+use crate::inflate::{ENCODINGS, Encoding};
 use crate::limits::{
     BODY_TIMEOUT, CONNECTION_WINDOW, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, FRAME_BYTES, HEAD_TIMEOUT,
     HEADER_BYTES_MAX, RESET_MEMORY, STREAM_WINDOW, STREAMS_MAX,
@@ -24,13 +26,10 @@ use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
 use crate::shard::Shard;
 
-const EXPORT_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// What every HTTP/2 connection begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A gRPC message's own prefix: one byte "compressed", four bytes length.
 const PREFIX: usize = 5;
-/// An empty response message, which is what full success looks like.
-const EMPTY_MESSAGE: &[u8] = &[0; PREFIX];
 /// The answer to a client that speaks HTTP/1 here.
 const WRONG_PROTOCOL: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
     content-type: text/plain\r\nconnection: close\r\ncontent-length: 73\r\n\r\n\
@@ -113,7 +112,7 @@ async fn call<R: Reactor>(
     let (head, mut body) = request.into_parts();
     let answer = if is_grpc(&head.headers) {
         match export::<R>(&head, &mut body, shard).await {
-            Ok(()) => send_success(&mut respond),
+            Ok(taken) => send_taken(&mut respond, &taken),
             Err(refusal) => {
                 shard.metrics.refused(refusal.kind);
                 send_refusal(&mut respond, &refusal)
@@ -158,15 +157,16 @@ async fn export<R: Reactor>(
     head: &Parts,
     stream: &mut RecvStream,
     shard: &Rc<Shard>,
-) -> Result<(), Refusal> {
+) -> Result<ExportResponse, Refusal> {
     let path = head.uri.path();
-    if head.method != Method::POST || path != EXPORT_TRACES {
-        return Err(Refusal::new(
+    let signal = route::of_method(path).filter(|_| head.method == Method::POST);
+    let signal = signal.ok_or_else(|| {
+        Refusal::new(
             Kind::NotFound,
             format!("{path} is not a method of this server"),
-        ));
-    }
-    let encoding = Encoding::parse(head.headers.get("grpc-encoding"))?;
+        )
+    })?;
+    let encoding = encoding(head.headers.get("grpc-encoding"))?;
     let mut body = Body::begin(shard, PREFIX)?;
     let gathered = gather(stream, &mut body, shard);
     within::<R, _>(BODY_TIMEOUT, gathered)
@@ -182,7 +182,8 @@ async fn export<R: Reactor>(
             ));
         }
     };
-    body.store_traces(encoding).await
+    let rejected = body.store(signal, encoding, Syntax::Protobuf).await?;
+    Ok(ExportResponse::new(&rejected))
 }
 
 /// Gathers the one message of a unary call.
@@ -245,9 +246,15 @@ fn response() -> Response<()> {
     response
 }
 
-fn send_success(respond: &mut SendResponse<Bytes>) -> Result<(), h2::Error> {
+/// The request was taken: one message, and that all went well.
+fn send_taken(respond: &mut SendResponse<Bytes>, taken: &ExportResponse) -> Result<(), h2::Error> {
+    let length = taken.encoded_len();
+    let mut message = BytesMut::with_capacity(PREFIX + length);
+    message.put_u8(0);
+    message.put_u32(length as u32);
+    message.put(&taken.encode_to_vec()[..]);
     let mut stream = respond.send_response(response(), false)?;
-    stream.send_data(Bytes::from_static(EMPTY_MESSAGE), false)?;
+    stream.send_data(message.freeze(), false)?;
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     stream.send_trailers(trailers)

@@ -5,6 +5,8 @@ mod grpc;
 mod http;
 mod linger;
 mod request;
+mod response;
+mod route;
 mod sockets;
 
 use std::cell::Cell;

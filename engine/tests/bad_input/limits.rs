@@ -7,7 +7,8 @@ use spanmill_engine::ReactorChoice;
 
 use crate::support::grpc::{Answer, Call, GrpcClient, message, prefixed};
 use crate::support::http1::{HttpClient, chunk, post, post_chunked, request};
-use crate::support::spans::{exactly, gzip, large, new_trace_id, nothing};
+use crate::support::packed::gzip;
+use crate::support::spans::{exactly, large, new_trace_id, nothing};
 use crate::support::{Stack, await_true, metric, metrics};
 use crate::{assert_grpc_goes_on, assert_http_goes_on, code, on_each_reactor};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::support::grpc::{self, Call, GrpcClient, message};
 use crate::support::http1::{self, HttpClient, post};
-use crate::support::spans::{good, gzip, large, new_trace_id};
+use crate::support::packed::gzip;
+use crate::support::spans::{good, large, new_trace_id};
 use crate::support::{
     RunningEngine, Stack, admin_get, await_true, closed_port, config_for, metric, metrics,
 };
@@ -184,7 +185,10 @@ fn refusals_are_counted(reactor: ReactorChoice) {
     assert_eq!(value(&of("requests_total", "grpc")), 150.0);
     assert_eq!(value(&of("connections", "http")), 2.0);
     assert_eq!(value(&of("connections", "grpc")), 1.0);
-    assert_eq!(value("spanmill_inserted_spans_total{shard=\"0\"}"), 1.0);
+    assert_eq!(
+        value("spanmill_inserted_rows_total{shard=\"0\",table=\"otel_traces\"}"),
+        1.0
+    );
     drop((grpc, http));
     await_true("every connection is gone", || {
         let text = metrics(stack.admin_addr());

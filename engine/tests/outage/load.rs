@@ -1,29 +1,21 @@
-//! Clients that send spans without pause over both transports, and the ledger of what they were told.
-//! Every span id is used once: no client ever repeats a request, so what is stored twice was stored twice
-//! by the engine.
+//! Clients that send without pause over both transports, and the ledger of what they were told. No client
+//! ever repeats a request, so what is stored twice was stored twice by the engine.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message as _;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
 
+use crate::requests::Request;
 use crate::support::{PATIENCE, Stack};
 
-/// Spans of a request.
-pub(crate) const SPANS: u64 = 3;
-/// Requests that share a resource, so that new ones come all the time; each is inserted before the first
-/// spans that name it.
-const REQUESTS_OF_A_RESOURCE: u64 = 4;
 const CLIENTS_OF_A_TRANSPORT: usize = 3;
 /// How long a client waits that was told to come again: a fraction of what it is asked for, so that it
 /// keeps knocking without keeping the machine from restarting ClickHouse.
@@ -189,7 +181,7 @@ async fn send(mut client: Client, shared: Arc<Shared>) {
 
 /// One connection to the engine.
 pub(crate) enum Client {
-    Grpc(TraceServiceClient<Channel>),
+    Grpc(Channel),
     Http(reqwest::Client, String),
 }
 
@@ -200,11 +192,11 @@ impl Client {
             Transport::Grpc => {
                 let endpoint = Endpoint::from_shared(format!("http://{}", stack.grpc_addr()));
                 let endpoint = endpoint.expect("an endpoint").timeout(PATIENCE);
-                Client::Grpc(TraceServiceClient::new(endpoint.connect_lazy()))
+                Client::Grpc(endpoint.connect_lazy())
             }
             Transport::Http => {
                 let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
-                let url = format!("http://{}/v1/traces", stack.http_addr());
+                let url = format!("http://{}", stack.http_addr());
                 Client::Http(client.build().expect("a client"), url)
             }
         }
@@ -219,20 +211,37 @@ impl Client {
 
     /// Sends request `number` and says how it went.
     pub(crate) async fn export(&mut self, number: u64) -> Outcome {
+        let request = Request::new(number);
         match self {
-            Client::Grpc(client) => match client.export(request(number)).await {
-                Ok(_) => Outcome::Acknowledged,
+            Client::Grpc(channel) => match export_grpc(channel.clone(), request).await {
+                Ok(()) => Outcome::Acknowledged,
                 Err(status) => grpc_refusal(&status),
             },
             Client::Http(client, url) => {
-                let body = request(number).encode_to_vec();
-                let post = client.post(url.as_str()).body(body);
+                let post = client.post(format!("{url}{}", request.path()));
                 let post = post.header("content-type", "application/x-protobuf");
-                match post.send().await {
+                match post.body(request.encode()).send().await {
                     Ok(answer) => http_outcome(&answer),
                     Err(error) => Outcome::Failed(format!("{error:?}")),
                 }
             }
+        }
+    }
+}
+
+async fn export_grpc(channel: Channel, request: Request) -> Result<(), tonic::Status> {
+    match request {
+        Request::Traces(request) => {
+            let mut client = TraceServiceClient::new(channel);
+            client.export(request).await.map(drop)
+        }
+        Request::Logs(request) => {
+            let mut client = LogsServiceClient::new(channel);
+            client.export(request).await.map(drop)
+        }
+        Request::Metrics(request) => {
+            let mut client = MetricsServiceClient::new(channel);
+            client.export(request).await.map(drop)
         }
     }
 }
@@ -255,47 +264,5 @@ fn http_outcome(answer: &reqwest::Response) -> Outcome {
         (200, _) => Outcome::Acknowledged,
         (503, Some(seconds)) if seconds > 0 => Outcome::ToldToRetry,
         _ => Outcome::Failed(format!("{answer:?}")),
-    }
-}
-
-/// The ids of a request's spans, as SQL's `hex` writes them.
-pub(crate) fn span_ids(number: u64) -> impl Iterator<Item = String> {
-    (0..SPANS).map(move |span| format!("{:016X}", number * SPANS + span))
-}
-
-fn request(number: u64) -> ExportTraceServiceRequest {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = now.expect("a clock").as_nanos() as u64;
-    let span = |span: u64| Span {
-        trace_id: u128::from(number).to_be_bytes().to_vec(),
-        span_id: (number * SPANS + span).to_be_bytes().to_vec(),
-        name: "outage".into(),
-        start_time_unix_nano: now,
-        end_time_unix_nano: now,
-        ..Span::default()
-    };
-    let instance = format!("{}", number / REQUESTS_OF_A_RESOURCE);
-    let attribute = |key: &str, value: String| KeyValue {
-        key: key.into(),
-        value: Some(AnyValue {
-            value: Some(any_value::Value::StringValue(value)),
-        }),
-        ..KeyValue::default()
-    };
-    ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans {
-            resource: Some(Resource {
-                attributes: vec![
-                    attribute("service.name", "outage".into()),
-                    attribute("service.instance.id", instance),
-                ],
-                ..Resource::default()
-            }),
-            scope_spans: vec![ScopeSpans {
-                spans: (0..SPANS).map(span).collect(),
-                ..ScopeSpans::default()
-            }],
-            ..ResourceSpans::default()
-        }],
     }
 }

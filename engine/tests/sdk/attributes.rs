@@ -2,7 +2,7 @@
 
 use opentelemetry::{Array, KeyValue, StringValue, Value as Otel};
 use serde_json::{Value, json};
-use spanmill_schema::tables::ValueType;
+use spanmill_schema::ValueType;
 
 /// An attribute with the text and the type byte that it is stored as.
 pub(crate) type Attribute = (KeyValue, &'static str, ValueType);
@@ -119,4 +119,12 @@ pub(crate) fn key_values(attributes: Vec<Attribute>) -> Vec<KeyValue> {
 pub(crate) fn entries(attributes: &[Attribute]) -> Value {
     let entry = |(sent, text, kind): &Attribute| json!([sent.key.as_str(), text, *kind as u8]);
     attributes.iter().map(entry).collect()
+}
+
+/// Entries in the order of their keys.
+pub(crate) fn sorted(mut entries: Value) -> Value {
+    if let Value::Array(entries) = &mut entries {
+        entries.sort_by(|a, b| a[0].as_str().cmp(&b[0].as_str()));
+    }
+    entries
 }

@@ -6,6 +6,8 @@
 
 pub mod grpc;
 pub mod http1;
+pub mod packed;
+pub mod signals;
 pub mod spans;
 pub mod status;
 
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use spanmill_embedded::testing::{TestServer, start_private};
 use spanmill_engine::{ClickHouse, Config, DrainReport, Engine, ReactorChoice, StartError};
-use spanmill_schema::Connection;
+use spanmill_schema::{Connection, SchemaSettings};
 
 /// How long anything here may take before the test fails: for hangs, never for measuring.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -163,10 +165,16 @@ pub fn migrated_clickhouse() -> TestServer {
         .enable_all()
         .build()
         .expect("a runtime");
-    let report = runtime.block_on(spanmill_schema::migrate(&connection));
+    let report = runtime.block_on(spanmill_schema::migrate(
+        &connection,
+        &SchemaSettings::default(),
+    ));
     report.unwrap_or_else(|error| panic!("{error}"));
     clickhouse
 }
+
+/// Longer than any test's rows are old.
+const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// One shard on free ports that inserts each request as it comes, so that no test waits for a batch.
 pub fn config(clickhouse: &TestServer) -> Config {
@@ -194,6 +202,9 @@ pub fn config_for(native: SocketAddr, http_url: String) -> Config {
         ack_timeout: PATIENCE,
         request_bytes_max: 4 << 20,
         pending_bytes_max: 64 << 20,
+        tables: std::sync::Arc::default(),
+        timestamp_past_max: A_CENTURY,
+        timestamp_future_max: A_CENTURY,
         drain_timeout: Duration::from_secs(10),
     }
 }

@@ -1,0 +1,175 @@
+//! Starts ClickHouse and an engine in processes of their own, sends spans over gRPC as fast as they are
+//! acknowledged, and prints what the engine and ClickHouse used for a million of them.
+
+mod corpus;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+use bytes::Bytes;
+use clap::Parser;
+use spanmill_embedded::testing::start_private;
+
+use spanmill_benches::engine::Engine;
+use spanmill_benches::export::{TRACES, export, frame};
+use spanmill_benches::process::{Cpu, peak_memory};
+
+/// Different requests that are sent in turn.
+const REQUESTS: usize = 32;
+const WINDOW: u32 = 1 << 20;
+
+/// What to send.
+#[derive(Parser, Clone)]
+struct Options {
+    /// Spans in all, in millions.
+    #[arg(long, default_value_t = 4.0)]
+    millions: f64,
+    /// Spans in one request.
+    #[arg(long, default_value_t = 4000)]
+    spans_per_request: usize,
+    /// HTTP/2 connections.
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// Requests in flight on each connection.
+    #[arg(long, default_value_t = 8)]
+    in_flight: usize,
+    /// Compress the requests.
+    #[arg(long)]
+    gzip: bool,
+    /// What the engine runs on: auto, uring or epoll.
+    #[arg(long, default_value = "auto")]
+    reactor: String,
+    /// Shards of the engine.
+    #[arg(long, default_value_t = 1)]
+    shards: usize,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let mut clickhouse = start_private();
+    let connection = spanmill_schema::Connection {
+        url: clickhouse.http_url(),
+        user: "default".into(),
+        password: String::new(),
+    };
+    let settings = spanmill_schema::SchemaSettings::default();
+    runtime.block_on(spanmill_schema::migrate(&connection, &settings))?;
+    let shards = options.shards.to_string();
+    let settings = ["--shards", &shards, "--reactor", &options.reactor];
+    let engine = Engine::start(&clickhouse, &settings)?;
+    let address = engine.address;
+    let clickhouse_pid = clickhouse.server().pid();
+    let requests = Arc::new(requests(&options));
+
+    // The first requests touch memory, dictionaries and ClickHouse's caches for the first time.
+    runtime.block_on(send(&options, &requests, address, REQUESTS))?;
+    let before = (Cpu::of(engine.pid())?, Cpu::of(clickhouse_pid)?);
+    let begun = Instant::now();
+    let count = (options.millions * 1e6) as usize / options.spans_per_request;
+    runtime.block_on(send(&options, &requests, address, count))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let millions = (count * options.spans_per_request) as f64 / 1e6;
+    let used = Cpu::of(engine.pid())? - before.0;
+    let clickhouse_used = Cpu::of(clickhouse_pid)? - before.1;
+
+    let bytes: usize = requests.iter().map(|request| request.len()).sum();
+    let per_span = bytes as f64 / (REQUESTS * options.spans_per_request) as f64;
+    println!(
+        "{millions:.1} M spans, {per_span:.0} bytes each on the wire, {} a request{}",
+        options.spans_per_request,
+        if options.gzip { ", gzip" } else { "" }
+    );
+    println!(
+        "engine      {:.3} CPU s per million spans ({:.3} user, {:.3} system), peak {} MiB",
+        used.total() / millions,
+        used.user / millions,
+        used.system / millions,
+        peak_memory(engine.pid())?
+    );
+    println!(
+        "clickhouse  {:.3} CPU s per million spans",
+        clickhouse_used.total() / millions
+    );
+    println!(
+        "            {:.0} spans/s acknowledged",
+        millions * 1e6 / seconds
+    );
+    let stored = clickhouse.query("SELECT count() FROM spanmill.otel_traces")?;
+    let sent = (count + REQUESTS) * options.spans_per_request;
+    if stored.trim() != sent.to_string() {
+        bail!(
+            "{sent} spans were acknowledged, {} are stored",
+            stored.trim()
+        );
+    }
+    Ok(())
+}
+
+/// Framed requests, ready to be sent.
+fn requests(options: &Options) -> Vec<Bytes> {
+    let mut random = fastrand::Rng::with_seed(7);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = since.map_or(0, |since| since.as_nanos() as u64);
+    let framed = (0..REQUESTS).map(|_| {
+        let mut body = corpus::request(&mut random, options.spans_per_request, now);
+        if options.gzip {
+            body = gzip(&body);
+        }
+        frame(&body, options.gzip)
+    });
+    framed.collect()
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    // Writing into a Vec cannot fail.
+    let _ = encoder.write_all(body);
+    encoder.finish().unwrap_or_default()
+}
+
+/// Sends `count` requests over all connections; an error if one is not acknowledged.
+async fn send(
+    options: &Options,
+    requests: &Arc<Vec<Bytes>>,
+    address: SocketAddr,
+    count: usize,
+) -> Result<()> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut tasks = Vec::new();
+    for _ in 0..options.connections {
+        let stream = tokio::net::TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let builder = h2::client::Builder::new()
+            .initial_window_size(WINDOW)
+            .handshake(stream);
+        let (client, connection) = builder.await?;
+        tokio::spawn(connection);
+        for _ in 0..options.in_flight {
+            let (client, requests, next) =
+                (client.clone(), Arc::clone(requests), Arc::clone(&next));
+            let gzip = options.gzip;
+            tasks.push(tokio::spawn(async move {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= count {
+                        return anyhow::Ok(());
+                    }
+                    let body = &requests[index % requests.len()];
+                    export(client.clone(), TRACES, body, gzip).await?;
+                }
+            }));
+        }
+    }
+    for task in tasks {
+        task.await??;
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! The columns of `otel_logs`. The walk appends the attributes of a record as it meets them and ends the
+//! record's row; resource and scope columns are filled by run when their records are done.
+
+use spanmill_schema::{Promoted, TableId, ValueType};
+
+use super::column::column_group;
+use super::{ColumnSet, Fixed, LowCardinality, NotUtf8, Origin, RowAttributes, Strings};
+
+column_group! {
+    /// Rows of `otel_logs` that wait to be sealed.
+    LogColumns {
+        timestamp: Fixed<8>,
+        observed_timestamp: Fixed<8>,
+        trace_id: Fixed<16>,
+        span_id: Fixed<8>,
+        flags: Fixed<4>,
+        severity_number: Fixed<1>,
+        severity_text: LowCardinality,
+        event_name: LowCardinality,
+        origin: Origin,
+        body: Strings,
+        body_type: Fixed<1>,
+        attributes: RowAttributes,
+        dropped_attributes: Fixed<4>,
+    }
+}
+
+impl ColumnSet for LogColumns {
+    const TABLE: TableId = TableId::Logs;
+
+    fn rows(&self) -> usize {
+        self.timestamp.rows()
+    }
+
+    fn timestamps(&self) -> Option<&Fixed<8>> {
+        Some(&self.timestamp)
+    }
+}
+
+/// What a log record's row holds besides attributes.
+pub(crate) struct LogRow<'a> {
+    /// Unix nanoseconds.
+    pub(crate) timestamp: u64,
+    /// Unix nanoseconds; 0 when not given.
+    pub(crate) observed_timestamp: u64,
+    /// All zeros when the record belongs to no trace.
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: [u8; 8],
+    pub(crate) flags: u32,
+    pub(crate) severity_number: u8,
+    pub(crate) severity_text: &'a [u8],
+    pub(crate) event_name: &'a [u8],
+    /// UTF-8.
+    pub(crate) body: &'a [u8],
+    pub(crate) body_type: ValueType,
+    pub(crate) dropped_attributes: u32,
+}
+
+impl LogColumns {
+    /// Without rows, with the columns of these promoted attributes.
+    pub(crate) fn new(promoted: &[Promoted]) -> Self {
+        LogColumns {
+            attributes: RowAttributes::new(promoted),
+            ..LogColumns::default()
+        }
+    }
+
+    /// The attributes of the record that is being built.
+    #[inline]
+    pub(crate) fn attributes(&mut self) -> &mut RowAttributes {
+        &mut self.attributes
+    }
+
+    /// Ends the row of the record whose attributes were appended.
+    #[inline]
+    pub(crate) fn end_record(&mut self, record: &LogRow<'_>) -> Result<(), NotUtf8> {
+        self.timestamp.push(record.timestamp.to_le_bytes());
+        self.observed_timestamp
+            .push(record.observed_timestamp.to_le_bytes());
+        self.trace_id.push(record.trace_id);
+        self.span_id.push(record.span_id);
+        self.flags.push(record.flags.to_le_bytes());
+        self.severity_number.push([record.severity_number]);
+        self.severity_text.push(record.severity_text)?;
+        self.event_name.push(record.event_name)?;
+        self.body.push(record.body);
+        self.body_type.push([record.body_type as u8]);
+        self.attributes.end_row();
+        self.dropped_attributes
+            .push(record.dropped_attributes.to_le_bytes());
+        Ok(())
+    }
+
+    pub(crate) fn origin(&mut self) -> &mut Origin {
+        &mut self.origin
+    }
+}

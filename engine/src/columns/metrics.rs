@@ -1,0 +1,245 @@
+//! The columns of `otel_metrics`: one row a point. The walk ends a point's row; what is equal for all
+//! points of a metric or a resource is filled by run, and so are the columns of distributions for points
+//! that are plain numbers.
+
+use spanmill_schema::{MetricType, TableId};
+
+use super::column::column_group;
+use super::nested::{Exemplars, Quantiles};
+use super::numbers::{Number, Numbers};
+use super::{Arrays, Attributes, ColumnSet, Fixed, LowCardinality, NotUtf8};
+
+column_group! {
+    /// Rows of `otel_metrics` that wait to be sealed.
+    MetricColumns {
+        name: LowCardinality,
+        service: LowCardinality,
+        series_id: Fixed<8>,
+        kind: Fixed<1>,
+        temporality: Fixed<1>,
+        monotonic: Fixed<1>,
+        timestamp: Fixed<8>,
+        start_timestamp: Fixed<8>,
+        flags: Fixed<4>,
+        number: Numbers,
+        distribution: DistributionColumns,
+        exemplars: Exemplars,
+    }
+}
+
+column_group! {
+    /// The columns of histograms and summaries.
+    DistributionColumns {
+        count: Fixed<8>,
+        sum: Fixed<8>,
+        min: Fixed<8>,
+        max: Fixed<8>,
+        given: Fixed<1>,
+        explicit_bounds: Arrays<8>,
+        bucket_counts: Arrays<8>,
+        scale: Fixed<4>,
+        zero_count: Fixed<8>,
+        zero_threshold: Fixed<8>,
+        positive_offset: Fixed<4>,
+        positive_counts: Arrays<8>,
+        negative_offset: Fixed<4>,
+        negative_counts: Arrays<8>,
+        quantiles: Quantiles,
+    }
+}
+
+impl ColumnSet for MetricColumns {
+    const TABLE: TableId = TableId::Metrics;
+
+    fn rows(&self) -> usize {
+        self.timestamp.rows()
+    }
+
+    fn timestamps(&self) -> Option<&Fixed<8>> {
+        Some(&self.timestamp)
+    }
+}
+
+/// What every point has.
+#[derive(Debug, Default)]
+pub(crate) struct PointRow {
+    pub(crate) series_id: u64,
+    /// Unix nanoseconds.
+    pub(crate) timestamp: u64,
+    /// Unix nanoseconds; 0 when not given.
+    pub(crate) start_timestamp: u64,
+    pub(crate) flags: u32,
+    pub(crate) number: Number,
+}
+
+/// What a histogram or summary has besides its arrays.
+#[derive(Debug, Default)]
+pub(crate) struct Distribution {
+    pub(crate) count: u64,
+    pub(crate) sum: Option<f64>,
+    pub(crate) min: Option<f64>,
+    pub(crate) max: Option<f64>,
+    pub(crate) scale: i32,
+    pub(crate) zero_count: u64,
+    pub(crate) zero_threshold: f64,
+    pub(crate) positive_offset: i32,
+    pub(crate) negative_offset: i32,
+}
+
+/// One exemplar of a point.
+#[derive(Debug, Default)]
+pub(crate) struct Exemplar {
+    pub(crate) timestamp: u64,
+    pub(crate) number: Number,
+    /// All zeros when it belongs to no trace.
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: [u8; 8],
+}
+
+/// What the points of one metric share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MetricKind {
+    pub(crate) kind: MetricType,
+    pub(crate) temporality: u8,
+    pub(crate) monotonic: bool,
+}
+
+impl MetricColumns {
+    /// Ends the row of a point whose exemplars were appended.
+    #[inline]
+    pub(crate) fn end_point(&mut self, point: &PointRow) {
+        self.series_id.push(point.series_id.to_le_bytes());
+        self.timestamp.push(point.timestamp.to_le_bytes());
+        self.start_timestamp
+            .push(point.start_timestamp.to_le_bytes());
+        self.flags.push(point.flags.to_le_bytes());
+        self.number.push(point.number);
+        self.exemplars
+            .offsets
+            .end_row(self.exemplars.timestamp.rows());
+    }
+
+    /// Fills the columns that all points of a metric share, for those that have none yet.
+    pub(crate) fn end_metric(&mut self, name: &[u8], metric: MetricKind) -> Result<(), NotUtf8> {
+        let rows = self.timestamp.rows();
+        self.name.push_run(name, rows - self.name.rows())?;
+        self.kind.fill([metric.kind as u8], rows);
+        self.temporality.fill([metric.temporality], rows);
+        self.monotonic.fill([u8::from(metric.monotonic)], rows);
+        Ok(())
+    }
+
+    /// Fills what the points of a resource share, and what plain numbers do not have.
+    pub(crate) fn end_resource(&mut self, service: &[u8]) -> Result<(), NotUtf8> {
+        let rows = self.timestamp.rows();
+        self.distribution.fill(rows);
+        self.service.push_run(service, rows - self.service.rows())
+    }
+
+    /// The buckets and quantiles of the point that is being built, which has a distribution: those of
+    /// the points before are filled first.
+    pub(crate) fn begin_distribution(&mut self) -> &mut DistributionColumns {
+        self.distribution.fill(self.timestamp.rows());
+        &mut self.distribution
+    }
+
+    /// Ends an exemplar of the point that is being built; its attributes went to `exemplar_attributes`.
+    pub(crate) fn end_exemplar(&mut self, exemplar: &Exemplar) {
+        let exemplars = &mut self.exemplars;
+        exemplars.timestamp.push(exemplar.timestamp.to_le_bytes());
+        exemplars.number.push(exemplar.number);
+        exemplars.trace_id.push(exemplar.trace_id);
+        exemplars.span_id.push(exemplar.span_id);
+        exemplars.attributes.end_row();
+    }
+
+    pub(crate) fn exemplar_attributes(&mut self) -> &mut Attributes {
+        &mut self.exemplars.attributes
+    }
+}
+
+impl DistributionColumns {
+    /// Appends "none" until there are `rows` rows.
+    fn fill(&mut self, rows: usize) {
+        if self.given.rows() == rows {
+            return;
+        }
+        for column in [
+            &mut self.count,
+            &mut self.sum,
+            &mut self.min,
+            &mut self.max,
+            &mut self.zero_count,
+            &mut self.zero_threshold,
+        ] {
+            column.fill([0; 8], rows);
+        }
+        for column in [
+            &mut self.scale,
+            &mut self.positive_offset,
+            &mut self.negative_offset,
+        ] {
+            column.fill([0; 4], rows);
+        }
+        for column in [
+            &mut self.explicit_bounds,
+            &mut self.bucket_counts,
+            &mut self.positive_counts,
+            &mut self.negative_counts,
+        ] {
+            column.fill(rows);
+        }
+        self.given.fill([0], rows);
+        let quantiles = self.quantiles.quantile.rows();
+        self.quantiles.offsets.fill(quantiles, rows);
+    }
+
+    pub(crate) fn push_explicit_bound(&mut self, bound: f64) {
+        self.explicit_bounds.push(bound.to_le_bytes());
+    }
+
+    pub(crate) fn push_bucket_count(&mut self, count: u64) {
+        self.bucket_counts.push(count.to_le_bytes());
+    }
+
+    pub(crate) fn push_positive_count(&mut self, count: u64) {
+        self.positive_counts.push(count.to_le_bytes());
+    }
+
+    pub(crate) fn push_negative_count(&mut self, count: u64) {
+        self.negative_counts.push(count.to_le_bytes());
+    }
+
+    pub(crate) fn push_quantile(&mut self, quantile: f64, value: f64) {
+        self.quantiles.quantile.push(quantile.to_le_bytes());
+        self.quantiles.value.push(value.to_le_bytes());
+    }
+
+    /// Ends the row of a point whose buckets and quantiles were appended.
+    pub(crate) fn end_row(&mut self, row: &Distribution) {
+        let given = [row.sum, row.min, row.max]
+            .iter()
+            .enumerate()
+            .fold(0, |bits, (bit, value)| {
+                bits | u8::from(value.is_some()) << bit
+            });
+        let bytes = |value: Option<f64>| value.unwrap_or(0.0).to_le_bytes();
+        self.count.push(row.count.to_le_bytes());
+        self.sum.push(bytes(row.sum));
+        self.min.push(bytes(row.min));
+        self.max.push(bytes(row.max));
+        self.given.push([given]);
+        self.explicit_bounds.end_row();
+        self.bucket_counts.end_row();
+        self.scale.push(row.scale.to_le_bytes());
+        self.zero_count.push(row.zero_count.to_le_bytes());
+        self.zero_threshold.push(row.zero_threshold.to_le_bytes());
+        self.positive_offset.push(row.positive_offset.to_le_bytes());
+        self.positive_counts.end_row();
+        self.negative_offset.push(row.negative_offset.to_le_bytes());
+        self.negative_counts.end_row();
+        self.quantiles
+            .offsets
+            .end_row(self.quantiles.quantile.rows());
+    }
+}

@@ -1,0 +1,65 @@
+//! The columns that say where a row comes from: service, resource and scope. They are equal for many rows
+//! in a row, and filled by run.
+
+use super::column::column_group;
+use super::{Attributes, Fixed, LowCardinality, NotUtf8, OwnedAttribute};
+
+column_group! {
+    /// See the module. Every table of rows that name their resource has these, in this order.
+    Origin {
+        service: LowCardinality,
+        resource_id: Fixed<8>,
+        scope_name: LowCardinality,
+        scope_version: LowCardinality,
+        scope_schema_url: LowCardinality,
+        scope_attributes: Attributes,
+        scope_dropped_attributes: Fixed<4>,
+    }
+}
+
+/// An instrumentation scope as the walk read it.
+#[derive(Debug, Default)]
+pub(crate) struct Scope<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) version: &'a [u8],
+    pub(crate) schema_url: &'a [u8],
+    pub(crate) attributes: Vec<OwnedAttribute>,
+    pub(crate) dropped_attributes: u32,
+}
+
+impl Scope<'_> {
+    /// Bytes of what a block holds once of its scopes: names, and the keys of attributes.
+    pub(crate) fn dictionary_bytes(&self) -> usize {
+        let keys = self.attributes.iter().map(|entry| entry.key.len());
+        self.name.len() + self.version.len() + self.schema_url.len() + keys.sum::<usize>()
+    }
+}
+
+impl Origin {
+    /// Fills the scope columns up to `rows` rows.
+    pub(crate) fn end_scope(&mut self, scope: &Scope<'_>, rows: usize) -> Result<(), NotUtf8> {
+        let rows = rows - self.scope_dropped_attributes.rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        self.scope_name.push_run(scope.name, rows)?;
+        self.scope_version.push_run(scope.version, rows)?;
+        self.scope_schema_url.push_run(scope.schema_url, rows)?;
+        self.scope_attributes.push_run(&scope.attributes, rows)?;
+        self.scope_dropped_attributes
+            .push_run(scope.dropped_attributes.to_le_bytes(), rows);
+        Ok(())
+    }
+
+    /// Fills the resource columns up to `rows` rows.
+    pub(crate) fn end_resource(
+        &mut self,
+        id: u64,
+        service: &[u8],
+        rows: usize,
+    ) -> Result<(), NotUtf8> {
+        let rows = rows - self.resource_id.rows();
+        self.resource_id.push_run(id.to_le_bytes(), rows);
+        self.service.push_run(service, rows)
+    }
+}

@@ -1,0 +1,65 @@
+//! The attributes of rows: the typed columns of those that are promoted, and the map of all others.
+
+use spanmill_schema::{Promoted, ValueType};
+
+use super::block::BlockWriter;
+use super::column::{Column, Picked, buffer_group};
+use super::promoted::Promotion;
+use super::{Attributes, NotUtf8};
+
+buffer_group! {
+    /// See the module.
+    RowAttributes {
+        promoted: Promotion,
+        map: Attributes,
+    }
+}
+
+impl RowAttributes {
+    /// Without rows, with the columns of these promoted attributes.
+    pub(crate) fn new(promoted: &[Promoted]) -> Self {
+        RowAttributes {
+            promoted: Promotion::new(promoted),
+            map: Attributes::default(),
+        }
+    }
+
+    /// Appends an attribute to the row that is being built: to its typed column when it is promoted
+    /// and of the right type, to the map otherwise. `value` is UTF-8.
+    #[inline]
+    pub(crate) fn push(
+        &mut self,
+        key: &[u8],
+        kind: ValueType,
+        value: &[u8],
+    ) -> Result<(), NotUtf8> {
+        if self.map.has_no_keys() {
+            self.promoted.claim_keys(&mut self.map)?;
+        }
+        let key = self.map.key_of(key)?;
+        if self.promoted.take(key, kind, value)? {
+            return Ok(());
+        }
+        self.map.push_by_key(key, kind, value);
+        Ok(())
+    }
+
+    /// Ends the row that is being built.
+    #[inline]
+    pub(crate) fn end_row(&mut self) {
+        self.promoted.end_row();
+        self.map.end_row();
+    }
+
+    /// Fills the typed columns up to the last row that was ended.
+    pub(crate) fn fill(&mut self) -> Result<(), NotUtf8> {
+        self.promoted.fill()
+    }
+}
+
+impl Column for RowAttributes {
+    fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
+        self.promoted.write(rows, block);
+        self.map.write(rows, block);
+    }
+}

@@ -1,0 +1,318 @@
+//! Rows of `otel_metric_series`, and the memory of which series this shard has written for which days, so
+//! that a series costs its row once a day and a hash per point after that.
+
+use cityhash_102_rs::city_hash_128;
+use hashbrown::HashMap;
+use spanmill_schema::TableId;
+
+use super::canonical::{push_attributes, push_text, sort_attributes};
+use super::column::{Buffer, column_group, next_mark};
+use super::metrics::MetricKind;
+use super::{
+    Attributes, ColumnSet, Fixed, LowCardinality, NotUtf8, Origin, OwnedAttribute, ResourceId,
+    Scope,
+};
+
+/// Series remembered by a shard, 48 bytes each with the table's slack. Past it the memory starts over,
+/// and series that are seen again are written again (the table merges their rows).
+const REMEMBERED_MAX: usize = 1 << 20;
+const NANOS_A_DAY: u64 = 86_400_000_000_000;
+
+column_group! {
+    /// Rows of `otel_metric_series` that wait to be sealed.
+    SeriesColumns {
+        id: Fixed<8>,
+        name: LowCardinality,
+        kind: Fixed<1>,
+        temporality: Fixed<1>,
+        monotonic: Fixed<1>,
+        unit: LowCardinality,
+        description: LowCardinality,
+        metadata: Attributes,
+        origin: Origin,
+        attributes: Attributes,
+        first_day: Fixed<2>,
+        last_day: Fixed<2>,
+    }
+}
+
+impl ColumnSet for SeriesColumns {
+    const TABLE: TableId = TableId::MetricSeries;
+
+    fn rows(&self) -> usize {
+        self.id.rows()
+    }
+
+    fn timestamps(&self) -> Option<&Fixed<8>> {
+        None
+    }
+}
+
+/// What the series of one metric share.
+#[derive(Debug)]
+pub(crate) struct Metric<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) unit: &'a [u8],
+    pub(crate) description: &'a [u8],
+    pub(crate) metadata: Vec<OwnedAttribute>,
+    pub(crate) kind: MetricKind,
+    pub(crate) resource: ResourceId,
+    pub(crate) service: &'a [u8],
+    pub(crate) scope: &'a Scope<'a>,
+}
+
+/// A hash of all that tells a metric from others, resource and scope included.
+pub(crate) type MetricHash = [u8; 16];
+/// A hash of a metric and of a point's attributes as they were encoded.
+pub(crate) type SeriesKey = u128;
+
+/// The key of a series, from its metric's hash followed by its point's encoded attributes.
+#[inline]
+pub(crate) fn series_key(encoded: &[u8]) -> SeriesKey {
+    city_hash_128(encoded)
+}
+
+struct Remembered {
+    id: u64,
+    /// Days (UTC, since 1970) that rows were written for, and all between them.
+    first_day: u16,
+    last_day: u16,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Series {
+    pub(super) columns: SeriesColumns,
+    remembered: HashMap<SeriesKey, Remembered>,
+    /// What was remembered since the request began, so that a refused one can be taken back.
+    added: Vec<SeriesKey>,
+}
+
+impl Metric<'_> {
+    /// See [`MetricHash`]. `room` is overwritten.
+    pub(crate) fn hash(&self, room: &mut Vec<u8>) -> MetricHash {
+        room.clear();
+        room.extend_from_slice(&self.resource.to_le_bytes());
+        push_text(room, self.scope.name);
+        push_text(room, self.scope.version);
+        push_text(room, self.scope.schema_url);
+        let mut attributes: Vec<_> = self.scope.attributes.iter().collect();
+        sort_attributes(&mut attributes);
+        push_attributes(room, &attributes);
+        push_text(room, self.name);
+        push_text(room, self.unit);
+        room.extend_from_slice(&[
+            self.kind.kind as u8,
+            self.kind.temporality,
+            u8::from(self.kind.monotonic),
+        ]);
+        city_hash_128(room).to_le_bytes()
+    }
+}
+
+impl Series {
+    /// The id of a series whose row was written for the day of `timestamp` (Unix nanoseconds).
+    #[inline]
+    pub(crate) fn known(&self, key: SeriesKey, timestamp: u64) -> Option<u64> {
+        let found = self.remembered.get(&key)?;
+        let day = day(timestamp);
+        (found.first_day <= day && day <= found.last_day).then_some(found.id)
+    }
+
+    /// Adds the row of a series with a point at `timestamp` and remembers it. `room` is overwritten.
+    pub(crate) fn add(
+        &mut self,
+        key: SeriesKey,
+        metric: &Metric<'_>,
+        hash: &MetricHash,
+        attributes: &[OwnedAttribute],
+        timestamp: u64,
+        room: &mut Vec<u8>,
+    ) -> Result<u64, NotUtf8> {
+        let id = identity(hash, attributes, room);
+        let day = day(timestamp);
+        let columns = &mut self.columns;
+        columns.id.push(id.to_le_bytes());
+        columns.name.push(metric.name)?;
+        columns.kind.push([metric.kind.kind as u8]);
+        columns.temporality.push([metric.kind.temporality]);
+        columns.monotonic.push([u8::from(metric.kind.monotonic)]);
+        columns.unit.push(metric.unit)?;
+        columns.description.push(metric.description)?;
+        columns.metadata.push_run(&metric.metadata, 1)?;
+        let rows = columns.id.rows();
+        columns.origin.end_scope(metric.scope, rows)?;
+        let (resource, service) = (metric.resource, metric.service);
+        columns.origin.end_resource(resource, service, rows)?;
+        columns.attributes.push_run(attributes, 1)?;
+        columns.first_day.push(day.to_le_bytes());
+        columns.last_day.push(day.to_le_bytes());
+        self.remember(key, id, day);
+        Ok(id)
+    }
+
+    fn remember(&mut self, key: SeriesKey, id: u64, day: u16) {
+        if self.remembered.len() >= REMEMBERED_MAX {
+            self.forget();
+        }
+        // A range that grew in a refused request is forgotten with it: one row more, nothing wrong.
+        let entry = self.remembered.entry(key).or_insert(Remembered {
+            id,
+            first_day: day,
+            last_day: day,
+        });
+        entry.first_day = entry.first_day.min(day);
+        entry.last_day = entry.last_day.max(day);
+        self.added.push(key);
+    }
+
+    /// Forgets which series were written, because rows may not have arrived: they are written again.
+    pub(crate) fn forget(&mut self) {
+        self.remembered.clear();
+    }
+
+    /// A request begins: what was remembered before stays.
+    pub(super) fn begin_request(&mut self) {
+        self.added.clear();
+    }
+}
+
+impl Buffer for Series {
+    fn mark(&self, marks: &mut Vec<usize>) {
+        marks.push(self.added.len());
+        self.columns.mark(marks);
+    }
+
+    fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
+        for key in self.added.drain(next_mark(marks)..) {
+            self.remembered.remove(&key);
+        }
+        self.columns.rollback(marks);
+    }
+
+    fn clear(&mut self) {
+        self.columns.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        self.columns.bytes()
+    }
+}
+
+fn day(timestamp: u64) -> u16 {
+    // Until 2149, as ClickHouse's Date.
+    u16::try_from(timestamp / NANOS_A_DAY).unwrap_or(u16::MAX)
+}
+
+/// The hash of the metric and the sorted attributes: the same on every shard, host and day.
+fn identity(hash: &MetricHash, attributes: &[OwnedAttribute], room: &mut Vec<u8>) -> u64 {
+    let mut sorted: Vec<_> = attributes.iter().collect();
+    sort_attributes(&mut sorted);
+    room.clear();
+    room.extend_from_slice(hash);
+    push_attributes(room, &sorted);
+    city_hash_128(room) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spanmill_schema::{MetricType, ValueType};
+
+    fn metric<'a>(name: &'a [u8], scope: &'a Scope<'a>) -> Metric<'a> {
+        Metric {
+            name,
+            unit: b"1",
+            description: b"",
+            metadata: vec![],
+            kind: MetricKind {
+                kind: MetricType::Sum,
+                temporality: 2,
+                monotonic: true,
+            },
+            resource: 7,
+            service: b"cart",
+            scope,
+        }
+    }
+
+    fn attribute(key: &str, kind: ValueType) -> OwnedAttribute {
+        OwnedAttribute {
+            key: key.into(),
+            kind,
+            value: b"1".to_vec(),
+        }
+    }
+
+    /// Scenario: one series with its attributes in two orders, and others that differ in a value's type, the
+    /// metric's name, its unit, its temporality and its scope.
+    /// Guarantee: order does not change the id; everything else does.
+    #[test]
+    fn what_tells_series_apart_is_in_the_id() {
+        let (scope, other_scope) = (
+            Scope::default(),
+            Scope {
+                version: b"2",
+                ..Scope::default()
+            },
+        );
+        let (a, b) = (
+            attribute("a", ValueType::Int),
+            attribute("b", ValueType::Int),
+        );
+        let id = |metric: &Metric<'_>, attributes: &[OwnedAttribute]| {
+            let room = &mut Vec::new();
+            identity(&metric.hash(room), attributes, room)
+        };
+        let plain = metric(b"m", &scope);
+        let first = id(&plain, &[a.clone(), b.clone()]);
+        assert_eq!(first, id(&plain, &[b.clone(), a.clone()]));
+        let text = attribute("b", ValueType::String);
+        let mut delta = metric(b"m", &scope);
+        delta.kind.temporality = 1;
+        let mut unit = metric(b"m", &scope);
+        unit.unit = b"s";
+        let others = [
+            id(&plain, &[a.clone(), text]),
+            id(&plain, std::slice::from_ref(&a)),
+            id(&metric(b"n", &scope), &[a.clone(), b.clone()]),
+            id(&metric(b"m", &other_scope), &[a.clone(), b.clone()]),
+            id(&delta, &[a.clone(), b.clone()]),
+            id(&unit, &[a, b]),
+        ];
+        assert!(!others.contains(&first));
+    }
+
+    /// Scenario: points of one series on day 10, on day 12, between them, and before; then a refused request
+    /// that brought a new series and a new day of the known one.
+    /// Guarantee: a row is due for days outside the range that rows cover; what a refused request added
+    /// is due again.
+    #[test]
+    fn a_row_is_due_for_days_that_no_row_covers() {
+        let scope = Scope::default();
+        let metric = metric(b"m", &scope);
+        let mut series = Series::default();
+        let room = &mut Vec::new();
+        let mut add = |series: &mut Series, key, day: u64| {
+            series
+                .add(key, &metric, &[0; 16], &[], day * NANOS_A_DAY, room)
+                .unwrap()
+        };
+        let id = add(&mut series, 1, 10);
+        assert_eq!(series.known(1, 11 * NANOS_A_DAY), None);
+        add(&mut series, 1, 12);
+        assert_eq!(series.known(1, 11 * NANOS_A_DAY), Some(id));
+        assert_eq!(series.known(1, 9 * NANOS_A_DAY), None);
+        assert_eq!(series.columns.rows(), 2);
+
+        series.begin_request();
+        let mut marks = Vec::new();
+        series.mark(&mut marks);
+        add(&mut series, 1, 13);
+        add(&mut series, 2, 13);
+        series.rollback(&mut marks.drain(..));
+        assert_eq!(series.known(1, 13 * NANOS_A_DAY), None);
+        assert_eq!(series.known(2, 13 * NANOS_A_DAY), None);
+        assert_eq!(series.columns.rows(), 2);
+    }
+}

@@ -1,0 +1,203 @@
+//! Reads a metric: which kind it is and what its points share, then each point into its row. Fields come
+//! in any order, so a metric is looked through before its points are read.
+
+use spanmill_schema::MetricType;
+
+use super::points::{exponential_point, histogram_point, number_point, summary_point};
+use super::request::{Place, Rows, Walk, partitions};
+use super::resource::repeated_bytes;
+use super::value::{Merged, owned_attribute};
+use super::wire::Reader;
+use super::{DecodeError, small_enum, utf8};
+use crate::columns::{
+    ColumnSet as _, Metric, MetricColumns, MetricHash, MetricKind, ResourceId, Scope,
+};
+
+impl Rows for MetricColumns {
+    // A series holds its scope, a point does not.
+    const HOLD_SCOPE: bool = false;
+
+    fn item(
+        &mut self,
+        message: &[u8],
+        place: &Place<'_>,
+        walk: &mut Walk<'_>,
+    ) -> Result<(), DecodeError> {
+        metric(message, place, self, walk)
+    }
+
+    fn count(message: &[u8]) -> usize {
+        read_metric(message).map_or(0, |metric| metric.data.map_or(0, |data| data.points()))
+    }
+
+    fn end_scope(&mut self, _: &Scope<'_>) -> Result<(), DecodeError> {
+        Ok(())
+    }
+
+    fn end_resource(&mut self, _: ResourceId, service: &[u8]) -> Result<(), DecodeError> {
+        Ok(self.end_resource(service)?)
+    }
+}
+
+/// A metric, looked through.
+#[derive(Default)]
+struct Message<'a> {
+    name: &'a [u8],
+    description: &'a [u8],
+    unit: &'a [u8],
+    metadata: Vec<&'a [u8]>,
+    data: Option<Data<'a>>,
+}
+
+/// The message that holds a metric's points.
+struct Data<'a> {
+    kind: MetricType,
+    message: Merged<'a>,
+}
+
+/// What each point needs of its metric.
+pub(super) struct OfMetric<'a> {
+    pub(super) metric: &'a Metric<'a>,
+    pub(super) hash: MetricHash,
+    /// About the bytes that each row of a series repeats.
+    pub(super) repeated: usize,
+}
+
+fn metric(
+    message: &[u8],
+    place: &Place<'_>,
+    columns: &mut MetricColumns,
+    walk: &mut Walk<'_>,
+) -> Result<(), DecodeError> {
+    let message = read_metric(message)?;
+    let Some(data) = &message.data else {
+        return Ok(());
+    };
+    let mut metadata = Vec::new();
+    for part in &message.metadata {
+        owned_attribute(part, &mut walk.text, &mut metadata)?;
+    }
+    let metric = Metric {
+        name: utf8(message.name)?,
+        unit: utf8(message.unit)?,
+        description: utf8(message.description)?,
+        metadata,
+        kind: data.read_kind()?,
+        resource: place.resource,
+        service: place.service,
+        scope: place.scope,
+    };
+    let of = OfMetric {
+        hash: metric.hash(&mut walk.room),
+        repeated: repeated_bytes(&metric.metadata) + repeated_bytes(&place.scope.attributes),
+        metric: &metric,
+    };
+    let point = match data.kind {
+        MetricType::Gauge | MetricType::Sum => number_point,
+        MetricType::Histogram => histogram_point,
+        MetricType::ExponentialHistogram => exponential_point,
+        MetricType::Summary => summary_point,
+    };
+    let before = columns.rows();
+    for part in data.message.parts() {
+        let mut reader = Reader::new(part);
+        while let Some((field, wire)) = reader.tag()? {
+            match field {
+                1 => {
+                    let message = reader.bytes(wire)?;
+                    let read = |walk: &mut Walk<'_>, columns: &mut MetricColumns| {
+                        point(message, &of, columns, walk)
+                    };
+                    walk.step(columns, || 1, read)?;
+                }
+                _ => reader.skip(field, wire)?,
+            }
+        }
+    }
+    walk.repeat(metric.name.len(), partitions(columns, before))?;
+    Ok(columns.end_metric(metric.name, metric.kind)?)
+}
+
+fn read_metric(message: &[u8]) -> Result<Message<'_>, DecodeError> {
+    let mut metric = Message::default();
+    let mut reader = Reader::new(message);
+    while let Some((field, wire)) = reader.tag()? {
+        let kind = match field {
+            1 => {
+                metric.name = reader.bytes(wire)?;
+                continue;
+            }
+            2 => {
+                metric.description = reader.bytes(wire)?;
+                continue;
+            }
+            3 => {
+                metric.unit = reader.bytes(wire)?;
+                continue;
+            }
+            12 => {
+                metric.metadata.push(reader.bytes(wire)?);
+                continue;
+            }
+            5 => MetricType::Gauge,
+            7 => MetricType::Sum,
+            9 => MetricType::Histogram,
+            10 => MetricType::ExponentialHistogram,
+            11 => MetricType::Summary,
+            _ => {
+                reader.skip(field, wire)?;
+                continue;
+            }
+        };
+        let part = reader.bytes(wire)?;
+        // The last kind on the wire holds; one that comes again is merged.
+        match &mut metric.data {
+            Some(data) if data.kind == kind => data.message.push(part),
+            data => {
+                *data = Some(Data {
+                    kind,
+                    message: Merged::Whole(part),
+                });
+            }
+        }
+    }
+    Ok(metric)
+}
+
+impl Data<'_> {
+    fn read_kind(&self) -> Result<MetricKind, DecodeError> {
+        let mut kind = MetricKind {
+            kind: self.kind,
+            temporality: 0,
+            monotonic: false,
+        };
+        for part in self.message.parts() {
+            let mut reader = Reader::new(part);
+            while let Some((field, wire)) = reader.tag()? {
+                match (self.kind, field) {
+                    (
+                        MetricType::Sum | MetricType::Histogram | MetricType::ExponentialHistogram,
+                        2,
+                    ) => kind.temporality = small_enum(reader.varint(wire)?),
+                    (MetricType::Sum, 3) => kind.monotonic = reader.varint(wire)? != 0,
+                    _ => reader.skip(field, wire)?,
+                }
+            }
+        }
+        Ok(kind)
+    }
+
+    /// How many points there are; of broken bytes, those before they break.
+    fn points(&self) -> usize {
+        let mut points = 0;
+        for part in self.message.parts() {
+            let mut reader = Reader::new(part);
+            while let Ok(Some((field, wire))) = reader.tag()
+                && reader.skip(field, wire).is_ok()
+            {
+                points += usize::from(field == 1);
+            }
+        }
+        points
+    }
+}

@@ -1,0 +1,247 @@
+//! The walk that the three signals share: an Export request is resources, below them scopes, below those
+//! the signal's own items (spans, log records, metrics), which `Rows` reads. Fields come in any order, so
+//! each level is looked through for what all below it need before anything below is read.
+
+use std::rc::Rc;
+
+use super::rejected::Rejected;
+use super::resource::{read_scope, repeated_bytes, resolve};
+use super::value::Merged;
+use super::wire::Reader;
+use super::{Arrival, DecodeError, SCOPE_BYTES_MAX};
+use crate::columns::{Buffer as _, ColumnSet, ResourceId, Resources, Scope, Series};
+
+/// One signal's columns, as the common walk fills them.
+pub(super) trait Rows: ColumnSet + Sized {
+    /// Whether each row holds its scope's attributes.
+    const HOLD_SCOPE: bool;
+
+    /// Reads one item and appends its rows.
+    fn item(
+        &mut self,
+        message: &[u8],
+        place: &Place<'_>,
+        walk: &mut Walk<'_>,
+    ) -> Result<(), DecodeError>;
+
+    /// How many rows an item stands for, as its sender counts them.
+    fn count(message: &[u8]) -> usize;
+
+    /// Fills the columns that hold the scope, for rows that have none yet.
+    fn end_scope(&mut self, scope: &Scope<'_>) -> Result<(), DecodeError>;
+
+    /// Fills the columns that hold the resource, for rows that have none yet.
+    fn end_resource(&mut self, id: ResourceId, service: &[u8]) -> Result<(), DecodeError>;
+}
+
+/// What all rows below one scope share.
+pub(super) struct Place<'a> {
+    pub(super) resource: ResourceId,
+    pub(super) service: &'a [u8],
+    pub(super) scope: &'a Scope<'a>,
+}
+
+/// The walk over one request.
+pub(super) struct Walk<'c> {
+    pub(super) resources: &'c mut Resources,
+    pub(super) series: &'c mut Series,
+    pub(super) arrival: Arrival,
+    /// Room for an attribute's text.
+    pub(super) text: Vec<u8>,
+    /// Room for hashed bytes.
+    pub(super) room: Vec<u8>,
+    /// `Some` when bad rows are left out one by one, which costs more; `None` when the first bad one ends
+    /// the walk.
+    pub(super) rejected: Option<Rejected>,
+    /// Bytes of what this request has once and is stored with each row, series or block.
+    repeated: usize,
+}
+
+impl<'c> Walk<'c> {
+    pub(super) fn new(
+        resources: &'c mut Resources,
+        series: &'c mut Series,
+        arrival: Arrival,
+        rejected: Option<Rejected>,
+    ) -> Self {
+        Walk {
+            resources,
+            series,
+            arrival,
+            text: Vec::new(),
+            room: Vec::new(),
+            rejected,
+            repeated: 0,
+        }
+    }
+
+    /// Walks a whole request.
+    pub(super) fn request<R: Rows>(
+        &mut self,
+        body: &[u8],
+        rows: &mut R,
+    ) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(body);
+        while let Some((field, wire)) = reader.tag()? {
+            match field {
+                1 => {
+                    let message = reader.bytes(wire)?;
+                    let count = || count_below(message, |scope| count_below(scope, R::count));
+                    self.step(rows, count, |walk, rows| walk.resource(message, rows))?;
+                }
+                _ => reader.skip(field, wire)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn resource<R: Rows>(&mut self, message: &[u8], rows: &mut R) -> Result<(), DecodeError> {
+        let (resource, schema_url) = look_ahead(message)?;
+        let mut marks = Vec::new();
+        self.resources.mark(&mut marks);
+        let (resources, now) = (&mut *self.resources, self.arrival.now_seconds());
+        let (id, service) = resolve(&resource, schema_url, resources, &mut self.room, now)?;
+        let before = rows.rows();
+        let mut reader = Reader::new(message);
+        while let Some((field, wire)) = reader.tag()? {
+            match field {
+                2 => {
+                    let message = reader.bytes(wire)?;
+                    let count = || count_below(message, R::count);
+                    let service = Rc::clone(&service);
+                    self.step(rows, count, |walk, rows| {
+                        walk.scope(message, id, &service, rows)
+                    })?;
+                }
+                _ => reader.skip(field, wire)?,
+            }
+        }
+        self.repeat(service.len(), partitions(rows, before))?;
+        if rows.rows() == before {
+            // Nothing refers to it.
+            self.resources.rollback(&mut marks.drain(..));
+        }
+        rows.end_resource(id, &service)
+    }
+
+    fn scope<R: Rows>(
+        &mut self,
+        message: &[u8],
+        resource: ResourceId,
+        service: &[u8],
+        rows: &mut R,
+    ) -> Result<(), DecodeError> {
+        let (scope, schema_url) = look_ahead(message)?;
+        let scope = &read_scope(&scope, schema_url)?;
+        let place = Place {
+            resource,
+            service,
+            scope,
+        };
+        let before = rows.rows();
+        let mut reader = Reader::new(message);
+        while let Some((field, wire)) = reader.tag()? {
+            match field {
+                2 => {
+                    let message = reader.bytes(wire)?;
+                    self.step(
+                        rows,
+                        || R::count(message),
+                        |walk, rows| rows.item(message, &place, walk),
+                    )?;
+                }
+                _ => reader.skip(field, wire)?,
+            }
+        }
+        if R::HOLD_SCOPE {
+            let times = rows.rows() - before;
+            self.repeat(repeated_bytes(&scope.attributes), times)?;
+            self.repeat(scope.dictionary_bytes(), partitions(rows, before))?;
+        }
+        rows.end_scope(scope)
+    }
+
+    /// Does one part of the walk. When bad rows are left out and this part is bad for a reason of its own,
+    /// what it appended is taken back and the `count` rows in it are counted as rejected.
+    #[inline]
+    pub(super) fn step<R: Rows>(
+        &mut self,
+        rows: &mut R,
+        count: impl FnOnce() -> usize,
+        part: impl FnOnce(&mut Self, &mut R) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        if self.rejected.is_none() {
+            return part(self, rows);
+        }
+        let mut marks = Vec::new();
+        rows.mark(&mut marks);
+        self.resources.mark(&mut marks);
+        self.series.mark(&mut marks);
+        match part(self, rows) {
+            Err(error) if !error.is_of_request() => {
+                let mut marks = marks.drain(..);
+                rows.rollback(&mut marks);
+                self.resources.rollback(&mut marks);
+                self.series.rollback(&mut marks);
+                if let Some(rejected) = &mut self.rejected {
+                    rejected.add(error, count());
+                }
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Counts `bytes` bytes that are sent once and stored `times` times.
+    pub(super) fn repeat(&mut self, bytes: usize, times: usize) -> Result<(), DecodeError> {
+        self.repeated = self.repeated.saturating_add(bytes.saturating_mul(times));
+        if self.repeated > SCOPE_BYTES_MAX {
+            return Err(DecodeError::ScopeTooLarge);
+        }
+        Ok(())
+    }
+}
+
+/// About how many blocks the rows from `from` on go to, where each holds the dictionaries of its rows:
+/// never less, and more only when they come in disorder. An hour is the shortest partition.
+pub(super) fn partitions<R: Rows>(rows: &R, from: usize) -> usize {
+    const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
+    let times = rows.timestamps().into_iter();
+    let times = times.flat_map(|times| times.values().skip(from));
+    let mut last = None;
+    times
+        .map(|time| u64::from_le_bytes(time) / NANOS_AN_HOUR)
+        .filter(|hour| last.replace(*hour) != Some(*hour))
+        .count()
+}
+
+/// Fields 1 (resource or scope) and 3 (schema URL) of a message whose field 2 is walked later.
+fn look_ahead(message: &[u8]) -> Result<(Merged<'_>, &[u8]), DecodeError> {
+    let mut head = Merged::default();
+    let mut schema_url = &[][..];
+    let mut reader = Reader::new(message);
+    while let Some((field, wire)) = reader.tag()? {
+        match field {
+            1 => head.push(reader.bytes(wire)?),
+            3 => schema_url = reader.bytes(wire)?,
+            _ => reader.skip(field, wire)?,
+        }
+    }
+    Ok((head, schema_url))
+}
+
+/// The sum of `count` over the messages in field 2; of a broken message, those before it breaks.
+fn count_below(message: &[u8], count: impl Fn(&[u8]) -> usize) -> usize {
+    let mut reader = Reader::new(message);
+    let mut sum = 0;
+    while let Ok(Some((field, wire))) = reader.tag() {
+        let counted = match field {
+            2 => reader.bytes(wire).map(|below| sum += count(below)),
+            _ => reader.skip(field, wire),
+        };
+        if counted.is_err() {
+            break;
+        }
+    }
+    sum
+}

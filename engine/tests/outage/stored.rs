@@ -1,0 +1,124 @@
+//! What is stored, in base tables and rollups, against the ledger of what was acknowledged.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::load::Ledger;
+use crate::requests::{ROWS, ids, name, signal};
+use crate::support::Stack;
+
+/// The table of each signal, and how a row's id is read from it.
+const TABLES: [(&str, &str); 3] = [
+    ("otel_traces", "reinterpretAsUInt64(reverse(SpanId))"),
+    ("otel_logs", "reinterpretAsUInt64(reverse(SpanId))"),
+    ("otel_metrics", "toUInt64(toInt128(Value) + IntRemainder)"),
+];
+
+/// Rows of each signal by the name of their request, as a rollup counts them.
+const ROLLUPS: [(&str, u64); 3] = [
+    (
+        "SELECT SpanName, sum(Count) FROM spanmill.otel_span_stats_1h GROUP BY SpanName",
+        ROWS,
+    ),
+    (
+        "SELECT EventName, sum(Count) FROM spanmill.otel_logs_errors_1h GROUP BY EventName",
+        ROWS,
+    ),
+    // Only the row of yesterday surely lies in a bucket that is closed.
+    (
+        "SELECT MetricName, sum(Samples) FROM spanmill.otel_metrics_5m FINAL \
+         WHERE Bucket < now() - toIntervalHour(12) GROUP BY MetricName",
+        1,
+    ),
+];
+
+/// Checks what is stored of requests 1 to `requests`.
+pub(crate) fn assert_stored(stack: &Stack, ledger: &Ledger, requests: u64) {
+    assert!(ledger.failures.is_empty(), "{:?}", ledger.failures);
+    assert!(
+        ledger.acknowledged_on_both() > 0,
+        "nothing was acknowledged"
+    );
+    let acknowledged: HashSet<u64> = ledger.acknowledged.iter().flatten().copied().collect();
+    for (of, (table, id)) in TABLES.into_iter().enumerate() {
+        let acknowledged: Vec<_> = acknowledged.iter().filter(|n| signal(**n) == of).collect();
+        assert!(!acknowledged.is_empty(), "nothing for {table}");
+        let sent = (1..=requests).filter(|number| signal(*number) == of);
+        let sent: HashSet<u64> = sent.flat_map(ids).collect();
+        let stored = counts(
+            stack,
+            &format!("SELECT {id} AS id, count() FROM spanmill.{table} GROUP BY id"),
+        );
+        for (id, count) in &stored {
+            assert_eq!(*count, 1, "{table}: row {id} is stored {count} times");
+            let id: u64 = id.parse().expect("an id");
+            assert!(
+                sent.contains(&id),
+                "{table}: row {id} was refused or never sent"
+            );
+        }
+        let lost = acknowledged.iter().flat_map(|number| ids(**number));
+        let lost: Vec<_> = lost
+            .filter(|id| !stored.contains_key(&id.to_string()))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "{table}: acknowledged and not stored: {lost:?}"
+        );
+    }
+    assert_nothing_is_orphaned(stack);
+    assert_rolled_up(stack, &acknowledged, requests);
+}
+
+fn counts(stack: &Stack, sql: &str) -> HashMap<String, u64> {
+    let answer = stack.query(sql);
+    let rows = answer.lines().filter_map(|row| row.split_once('\t'));
+    rows.map(|(key, count)| (key.to_owned(), count.parse().expect("a count")))
+        .collect()
+}
+
+/// Rows that refer to others come after those.
+fn assert_nothing_is_orphaned(stack: &Stack) {
+    for (table, key, of) in [
+        ("otel_traces", "ResourceId", "otel_resources"),
+        ("otel_logs", "ResourceId", "otel_resources"),
+        ("otel_metric_series", "ResourceId", "otel_resources"),
+        ("otel_metrics", "SeriesId", "otel_metric_series"),
+    ] {
+        let orphans = format!(
+            "SELECT count() FROM spanmill.{table} WHERE {key} NOT IN (SELECT {key} FROM spanmill.{of})"
+        );
+        assert_eq!(stack.query(&orphans), "0", "{table} without its {key}");
+    }
+}
+
+/// Every rollup holds each acknowledged row once, and no row twice.
+fn assert_rolled_up(stack: &Stack, acknowledged: &HashSet<u64>, requests: u64) {
+    stack.query("SYSTEM REFRESH VIEW spanmill.otel_metrics_5m_numbers");
+    stack.query("SYSTEM WAIT VIEW spanmill.otel_metrics_5m_numbers");
+    for (of, (rollup, rows)) in ROLLUPS.into_iter().enumerate() {
+        let counts = counts(stack, rollup);
+        for number in (1..=requests).filter(|number| signal(*number) == of) {
+            let count = counts.get(&name(number)).copied().unwrap_or(0);
+            match acknowledged.contains(&number) {
+                true => assert_eq!(count, rows, "request {number}: {rollup}"),
+                false => assert!(
+                    count <= rows,
+                    "request {number}: {count} of {rows}: {rollup}"
+                ),
+            }
+        }
+    }
+    let unindexed = stack.query(
+        "SELECT DISTINCT SpanName FROM spanmill.otel_traces \
+         WHERE cityHash64(TraceId) NOT IN (SELECT TraceHash FROM spanmill.otel_trace_index)",
+    );
+    let unindexed: HashSet<&str> = unindexed.lines().collect();
+    let lost: Vec<_> = acknowledged
+        .iter()
+        .filter(|number| unindexed.contains(name(**number).as_str()))
+        .collect();
+    assert!(
+        lost.is_empty(),
+        "acknowledged and not in the trace index: {lost:?}"
+    );
+}
