@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use spanmill_engine::ReactorChoice;
 
-use crate::on_each_reactor;
 use crate::rows::{Mixed, bad_rows, good_rows, now, rows_at};
 use crate::support::Stack;
 use crate::support::grpc::{Call, GrpcClient, message};
 use crate::support::http1::{HttpClient, post_to};
 use crate::support::packed::PACKINGS;
 use crate::support::signals::new_name;
+use crate::support::spans::broken_fields;
+use crate::{code, on_each_reactor};
 
 on_each_reactor! {
     over_grpc
     over_http
+    broken_bodies_store_nothing
     times_out_of_range
     every_signal_has_its_place
     nothing_to_store_is_a_success
@@ -71,6 +73,29 @@ fn over_http(reactor: ReactorChoice) {
             Some("application/x-protobuf")
         );
         assert_rest_is_stored(&stack, &mixed, &answer.body);
+    }
+}
+
+/// Scenario: requests of each signal with bad rows and good ones, that end in what is no protobuf.
+/// Guarantee: INVALID_ARGUMENT and 400, and not even the good rows are stored.
+fn broken_bodies_store_nothing(reactor: ReactorChoice) {
+    let stack = Stack::shared(reactor);
+    let mut grpc = GrpcClient::connect(stack.grpc_addr());
+    let mut http = HttpClient::connect(stack.http_addr());
+    for mixed in rows_at(now()).iter().chain(&bad_rows()[..1]) {
+        let signal = mixed.signal;
+        for (fault, bytes) in broken_fields() {
+            let body = [&mixed.protobuf[..], &bytes].concat();
+            let mut call = Call::new([message(0, &body)]);
+            call.path = signal.method;
+            let answer = grpc.call(call);
+            assert_eq!(answer.code(), code::INVALID_ARGUMENT, "{fault}: {answer:?}");
+            let answer = http.ask(&post_to(signal.path, &[], &body));
+            assert_eq!(answer.status, 400, "{fault}: {answer:?}");
+            assert_eq!(answer.rpc_status().code, code::INVALID_ARGUMENT, "{fault}");
+        }
+        let stored = [&mixed.good, &mixed.bad].map(|name| signal.stored(&stack, name).0);
+        assert_eq!(stored, [0, 0], "{signal:?}");
     }
 }
 
