@@ -15,6 +15,22 @@ pub(crate) struct Blocks {
     pub(crate) rows: u64,
 }
 
+impl Blocks {
+    /// Adds what is staged, to be measured.
+    pub(crate) async fn add(
+        &mut self,
+        clickhouse: &ClickHouse,
+        staged: &Staged,
+        size: u64,
+        sorting_key: Option<&str>,
+    ) -> Result<()> {
+        let blocks = staged.cut(clickhouse, size, sorting_key).await?;
+        self.measured.extend(blocks);
+        self.rows += staged.rows;
+        Ok(())
+    }
+}
+
 /// One INSERT.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
@@ -45,48 +61,77 @@ pub(crate) async fn columns(clickhouse: &ClickHouse, table: &str) -> Result<Vec<
     Ok(columns)
 }
 
-/// Cuts all rows of `from` into blocks of `size` rows for `table`, in the order in which they are stored,
-/// each sorted by `sorting_key` if there is one.
-pub(crate) async fn cut(
+/// Rows of a table or view, numbered in the order in which they are read, and in the form in which another
+/// table takes them. Views are computed once for it, however often it is cut.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    name: String,
+    into: String,
+    columns: String,
+    pub(crate) rows: u64,
+}
+
+/// Stages all rows of `from` for `table`, whose columns these are.
+pub(crate) async fn stage(
     clickhouse: &ClickHouse,
     from: &str,
     table: &str,
     columns: &[Column],
-    size: u64,
-    sorting_key: Option<&str>,
-) -> Result<(Vec<Block>, u64)> {
-    let names: Vec<String> = columns
-        .iter()
-        .map(|column| format!("`{}`", column.name))
-        .collect();
-    let cast = |column: &Column| {
-        format!(
-            "CAST(`{0}`, '{1}') AS `{0}`",
-            column.name,
-            column.kind.replace('\'', "\\'")
-        )
+) -> Result<Staged> {
+    let list = |form: &dyn Fn(&Column) -> String| -> String {
+        let all: Vec<String> = columns.iter().map(form).collect();
+        all.join(", ")
     };
-    let casts: Vec<String> = columns.iter().map(cast).collect();
-    let into = format!("{table} ({})", names.join(", "));
-    let count: u64 = clickhouse
-        .query(&format!("SELECT count() FROM {from}"))
-        .await?
-        .trim()
-        .parse()?;
-    let mut blocks = Vec::new();
-    for offset in (0..count).step_by(size as usize) {
-        let slice = format!(
-            "SELECT {} FROM {from} LIMIT {size} OFFSET {offset}",
-            casts.join(", ")
-        );
-        let sql = match sorting_key {
-            Some(key) => format!("SELECT * FROM ({slice}) ORDER BY {key}"),
-            None => slice,
-        };
-        blocks.push(Block {
-            into: into.clone(),
-            native: clickhouse.native(&sql, size).await?,
-        });
+    let names = list(&|column| format!("`{}`", column.name));
+    let described = list(&|column| format!("`{}` {}", column.name, column.kind));
+    let casts = list(&|column| {
+        let kind = column.kind.replace('\'', "\\'");
+        format!("CAST(`{0}`, '{kind}') AS `{0}`", column.name)
+    });
+    let name = format!("staged.`{table}`");
+    clickhouse
+        .query("CREATE DATABASE IF NOT EXISTS staged")
+        .await?;
+    let create =
+        format!("CREATE TABLE {name} (row UInt64, {described}) ENGINE = MergeTree ORDER BY row");
+    clickhouse.query(&create).await?;
+    let fill = format!(
+        "INSERT INTO {name} SELECT rowNumberInAllBlocks() AS row, {casts} FROM {from} \
+         SETTINGS max_threads = 1, max_insert_threads = 1"
+    );
+    clickhouse.query(&fill).await?;
+    let count = clickhouse
+        .query(&format!("SELECT count() FROM {name}"))
+        .await?;
+    Ok(Staged {
+        name,
+        into: format!("{table} ({names})"),
+        columns: names,
+        rows: count.trim().parse()?,
+    })
+}
+
+impl Staged {
+    /// Cuts it into blocks of `size` rows, each sorted by `sorting_key` if there is one.
+    pub(crate) async fn cut(
+        &self,
+        clickhouse: &ClickHouse,
+        size: u64,
+        sorting_key: Option<&str>,
+    ) -> Result<Vec<Block>> {
+        let (name, columns) = (&self.name, &self.columns);
+        let key = sorting_key.unwrap_or("row");
+        let mut blocks = Vec::new();
+        for first in (0..self.rows).step_by(size as usize) {
+            let end = first + size;
+            let sql = format!(
+                "SELECT {columns} FROM {name} WHERE row >= {first} AND row < {end} ORDER BY {key}"
+            );
+            blocks.push(Block {
+                into: self.into.clone(),
+                native: clickhouse.native(&sql, size).await?,
+            });
+        }
+        Ok(blocks)
     }
-    Ok((blocks, count))
 }

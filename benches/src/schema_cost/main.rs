@@ -13,11 +13,9 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use spanmill_embedded::testing::start_private;
 
-use blocks::Blocks;
 use clickhouse::ClickHouse;
 use measure::{Apart, Sustained};
 use signal::Signal;
-use variants::Variant;
 
 /// What to measure.
 #[derive(Parser, Clone)]
@@ -86,26 +84,21 @@ async fn measure_signal(options: &Options, signal: Signal) -> Result<()> {
     let mut sustained: Vec<Vec<Sustained>> = variants.iter().map(|_| Vec::new()).collect();
     for run in 0..options.runs {
         for (index, variant) in variants.iter().enumerate() {
-            let blocks = blocks_of(&filled, variant);
+            let blocks = filled.blocks_of(variant);
             variant.create(&clickhouse, &blocks.once).await?;
             let is_first = run == 0;
-            apart[index].push(measure::apart(&clickhouse, variant, blocks, is_first).await?);
+            let run_apart = measure::apart(&clickhouse, variant, blocks, is_first).await?;
+            let mut line = format!("run {}: {}: {}", run + 1, variant.name, run_apart.line());
+            apart[index].push(run_apart);
             if variant.is_whole {
                 variant.create(&clickhouse, &blocks.once).await?;
-                sustained[index].push(measure::sustained(&clickhouse, variant, blocks).await?);
+                let run_sustained = measure::sustained(&clickhouse, variant, blocks).await?;
+                line.push_str(&run_sustained.line());
+                sustained[index].push(run_sustained);
             }
-            eprintln!("  run {} of {}: {}", run + 1, options.runs, variant.name);
+            eprintln!("{line}");
         }
     }
     report::print(signal, options, &filled, &variants, &apart, &sustained);
     Ok(())
-}
-
-fn blocks_of<'a>(filled: &'a fill::Filled, variant: &Variant) -> &'a Blocks {
-    match (variant.schema.is_ours(), variant.sorted) {
-        (true, false) => &filled.ours,
-        (true, true) => &filled.ours_sorted,
-        (false, false) => &filled.theirs,
-        (false, true) => &filled.theirs_sorted,
-    }
 }

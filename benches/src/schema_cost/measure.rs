@@ -33,6 +33,32 @@ pub(crate) struct Sustained {
     pub(crate) refresh: f64,
 }
 
+impl Apart {
+    /// For whoever watches: CPU seconds, not yet by rows.
+    pub(crate) fn line(&self) -> String {
+        let bytes: u64 = self
+            .optimized
+            .iter()
+            .flat_map(|done| &done.bytes)
+            .map(|part| part.2)
+            .sum();
+        format!(
+            "insert {:.2}, merge {:.2}, {bytes} bytes",
+            self.insert, self.merge
+        )
+    }
+}
+
+impl Sustained {
+    /// As above.
+    pub(crate) fn line(self) -> String {
+        format!(
+            "; sustained {:.2}, refreshes {:.2}",
+            self.total, self.refresh
+        )
+    }
+}
+
 /// Inserts while merges stand still, then lets them run.
 pub(crate) async fn apart(
     clickhouse: &ClickHouse,
@@ -104,7 +130,11 @@ async fn refresh(clickhouse: &ClickHouse) -> Result<()> {
     Ok(())
 }
 
-async fn insert(clickhouse: &ClickHouse, variant: &Variant, blocks: &Blocks) -> Result<()> {
+pub(crate) async fn insert(
+    clickhouse: &ClickHouse,
+    variant: &Variant,
+    blocks: &Blocks,
+) -> Result<()> {
     for (index, block) in blocks.measured.iter().enumerate() {
         let token = format!("block-{index}");
         // The exporter sends none.
@@ -117,7 +147,11 @@ async fn insert(clickhouse: &ClickHouse, variant: &Variant, blocks: &Blocks) -> 
 }
 
 /// Nothing is measured that did not happen: all rows are there.
-async fn check(clickhouse: &ClickHouse, variant: &Variant, blocks: &Blocks) -> Result<()> {
+pub(crate) async fn check(
+    clickhouse: &ClickHouse,
+    variant: &Variant,
+    blocks: &Blocks,
+) -> Result<()> {
     let mut tables: Vec<&str> = blocks
         .measured
         .iter()
