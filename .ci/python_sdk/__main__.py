@@ -30,8 +30,8 @@ from server import PATIENCE_SECONDS, spanmill  # noqa: E402
 def ways(greeting):
     """By name: makes, of a signal's exporters for gRPC and for HTTP and its path, the one of this way."""
     grpc_at = f"http://{greeting['OTLP/gRPC']}"
-    # What it greets with is where traces go.
-    http_at = greeting["OTLP/HTTP"].removesuffix("/v1/traces")
+    # The paths stand behind it.
+    http_at = greeting["OTLP/HTTP"].split()[0]
 
     def over_grpc(compression):
         return lambda by_grpc, _, __, **more: by_grpc(grpc_at, compression=compression, **more)
