@@ -121,9 +121,10 @@ impl Known {
         *self.resources.iter().find(named).unwrap().0
     }
 
-    /// The ids of all series so far, by their labels.
-    pub(super) fn series_ids(&self) -> &BTreeMap<Row, u64> {
-        &self.ids
+    /// The ids of all resources and of all series so far, by what they stand for.
+    pub(super) fn ids(self) -> (BTreeMap<Row, u64>, BTreeMap<Row, u64>) {
+        let resources = self.resources.into_iter().map(|(id, row)| (row, id));
+        (resources.collect(), self.ids)
     }
 }
 

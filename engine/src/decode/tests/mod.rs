@@ -10,8 +10,11 @@ mod full;
 mod hostile;
 mod known;
 mod messages;
+mod numbers;
+mod partitions;
 mod refused;
 mod rejected;
+mod series;
 mod shapes;
 mod store;
 mod texts;
@@ -25,7 +28,7 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
 use spanmill_schema::{Promoted, Tables};
 
-use super::Arrival;
+use super::{Arrival, Signal};
 
 /// A moment, in Unix seconds, and how far the same time of the next day is.
 const NOW: u32 = 1_750_000_000;

@@ -2,6 +2,7 @@
 //! depth, and messages that ask for more memory than they have bytes.
 
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
@@ -14,15 +15,15 @@ use super::full::spans::span;
 use super::full::{full, nested, string};
 use super::known::Known;
 use super::store::Store;
-use super::tree::{Group, Traces, decode, encode, one_group};
+use super::tree::{Group, Logs, Telemetry, Traces, decode, encode, one_group};
 use super::{NOW, arrival, tables};
 use crate::decode::{DecodeError, VALUE_DEPTH_MAX};
 
-fn one_span(span: Span) -> Vec<Group<Span>> {
+fn one_item<I>(item: I) -> Vec<Group<I>> {
     one_group(
         Resource::default(),
         InstrumentationScope::default(),
-        vec![span],
+        vec![item],
     )
 }
 
@@ -139,7 +140,7 @@ fn wide_dictionaries_and_long_columns_read_back() {
             attributes: (0..30).map(long).collect(),
             ..span()
         };
-        let request = one_span(span);
+        let request = one_item(span);
         let mut store = Store::new(tables(0));
         let body = encode::<Traces>(&request);
         store.walk::<Traces>(&body, arrival(NOW)).unwrap();
@@ -158,32 +159,43 @@ fn wide_dictionaries_and_long_columns_read_back() {
     }
 }
 
-/// Scenario: arrays and maps as deep as is allowed, and one level deeper.
-/// Guarantees: the former are stored, spans with the latter are left out.
+/// Scenario: arrays and maps as deep as is allowed, and one level deeper, as an attribute of a span and
+/// as the body of a log record.
+/// Guarantees: the former are stored, rows with the latter are left out.
 #[test]
 fn values_nest_up_to_the_bound() {
-    let walk = |value| {
-        let request = one_span(Span {
-            attributes: vec![KeyValue {
-                value: Some(value),
-                ..string("deep", "")
-            }],
-            ..span()
-        });
+    fn walk<S: Telemetry>(item: S::Item) -> (usize, String) {
+        let request = one_item(item);
         let mut store = Store::new(tables(0));
-        let body = encode::<Traces>(&request);
-        let walked = store.walk::<Traces>(&body, arrival(NOW)).unwrap();
-        let (rows, rejected) = expected::<Traces>(&request, &store.tables, arrival(NOW));
+        let walked = store.walk::<S>(&encode::<S>(&request), arrival(NOW));
+        let walked = walked.unwrap();
+        let (rows, rejected) = expected::<S>(&request, &store.tables, arrival(NOW));
         assert_eq!((walked.rows, walked.rejected.rows), (rows.len(), rejected));
-        Known::default().assert_holds::<Traces>(&store.seal(), &rows, NOW);
+        Known::default().assert_holds::<S>(&store.seal(), &rows, NOW);
         (walked.rows, walked.rejected.to_string())
+    }
+    let span = |value| Span {
+        attributes: vec![KeyValue {
+            value: Some(value),
+            ..string("deep", "")
+        }],
+        ..span()
     };
+    let record = |value| LogRecord {
+        body: Some(value),
+        ..LogRecord::default()
+    };
+    let refused = (0, format!("1 refused: {}", DecodeError::TooDeep));
     let maps: [fn(usize) -> bool; 3] = [|_| false, |_| true, |level| level % 2 == 0];
     for map in maps {
-        assert_eq!(walk(nested(VALUE_DEPTH_MAX, map)), (1, String::new()));
-        let (rows, told) = walk(nested(VALUE_DEPTH_MAX + 1, map));
-        assert_eq!(rows, 0);
-        assert_eq!(told, format!("1 refused: {}", DecodeError::TooDeep));
+        let (deep, deeper) = (
+            nested(VALUE_DEPTH_MAX, map),
+            nested(VALUE_DEPTH_MAX + 1, map),
+        );
+        assert_eq!(walk::<Traces>(span(deep.clone())), (1, String::new()));
+        assert_eq!(walk::<Traces>(span(deeper.clone())), refused);
+        assert_eq!(walk::<Logs>(record(deep)), (1, String::new()));
+        assert_eq!(walk::<Logs>(record(deeper)), refused);
     }
 }
 

@@ -50,7 +50,11 @@ impl Store {
         let walked = self.walk::<S>(body, arrival)?;
         // Every reason can be told.
         let told = walked.rejected.to_string();
-        assert!(walked.rejected.rows == 0 || !told.is_empty());
+        assert_eq!(walked.rejected.rows == 0, told.is_empty(), "{told}");
+        assert!(
+            !told.contains("0 refused") || told.contains("10 refused"),
+            "{told}"
+        );
         Ok((walked.rows, walked.rejected.rows))
     }
 
