@@ -67,8 +67,8 @@ fn wrong_compression(reactor: ReactorChoice) {
             let fault = format!("{name}: {fault}");
             let answer = client.ask(&request);
             assert_refused(&answer, 400, &fault);
-            assert_http_goes_on(&stack, &mut client, id, &fault);
         }
+        assert_http_goes_on(&stack, &mut client, id, name);
     }
     let packed = gzip(&body);
     for encoding in ["br", "gzip, gzip", ""] {

@@ -131,7 +131,7 @@ fn bad_rows_cost_only_themselves(reactor: ReactorChoice) {
             "/v1/logs" => record(&name),
             _ => metric(&name, json!([])),
         };
-        let request = request(signal, vec![good(), bad, good()]);
+        let request = request(signal, &[good(), bad, good()]);
         let answer = ask(&mut client, signal, request.to_string().as_bytes());
         assert_eq!(answer.status, 200, "{answer:?}");
         let body = body(&answer);
@@ -144,7 +144,7 @@ fn bad_rows_cost_only_themselves(reactor: ReactorChoice) {
 }
 
 /// A request of these spans, records or metrics.
-fn request(signal: &Signal, rows: Vec<Value>) -> Value {
+fn request(signal: &Signal, rows: &[Value]) -> Value {
     let names = match signal.path {
         "/v1/traces" => ["resourceSpans", "scopeSpans", "spans"],
         "/v1/logs" => ["resourceLogs", "scopeLogs", "logRecords"],
@@ -165,8 +165,8 @@ fn faults_are_refused_in_json(reactor: ReactorChoice) {
     let span = json!({ "traceId": hex, "spanId": "eee19b7ec3c1b174", "startTimeUnixNano": now() });
     let mut unfit = span.clone();
     unfit["name"] = json!(["text"]);
-    let good = request(&TRACES, vec![span.clone()]).to_string();
-    let unfit = request(&TRACES, vec![span, unfit]).to_string();
+    let good = request(&TRACES, &[span.clone()]).to_string();
+    let unfit = request(&TRACES, &[span, unfit]).to_string();
     let cases = [
         ("nothing", ""),
         ("no JSON", "\u{1}\u{2}"),
@@ -217,7 +217,7 @@ fn sizes_are_refused_in_json(reactor: ReactorChoice) {
     let packed = [json_type, ("content-encoding", "gzip")];
     let point = json!({ "explicitBounds": vec![0; 20_000], "timeUnixNano": now() });
     let metric = json!({ "name": "x", "histogram": { "dataPoints": [point] } });
-    let growing = request(&METRICS, vec![metric]).to_string();
+    let growing = request(&METRICS, &[metric]).to_string();
     assert!(growing.len() < LIMIT);
     for request in [
         post(&[json_type], long.as_bytes()),
