@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics_done {{on_cluster}}
     `ServiceName` LowCardinality(String) CODEC(ZSTD(1)),
     `MetricType` UInt8 CODEC(ZSTD(1)),
     -- That of the rollup rows.
-    `Version` DateTime64(9) CODEC(ZSTD(1)),
+    `Run` DateTime64(9) CODEC(ZSTD(1)),
     `Points` SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
     -- The later of the run and the end of the hour that the bucket lies in.
     `Due` SimpleAggregateFunction(max, DateTime) CODEC(Delta(4), ZSTD(1)),
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics_done {{on_cluster}}
 )
 ENGINE = {{Replicated}}AggregatingMergeTree
 PARTITION BY toDate(Due)
-ORDER BY (Resolution, Bucket, MetricName, ServiceName, MetricType, Version)
+ORDER BY (Resolution, Bucket, MetricName, ServiceName, MetricType, Run)
 SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, {{deduplication}};
 
 ALTER TABLE spanmill.otel_metrics_done {{on_cluster}}
@@ -62,8 +62,8 @@ AS SELECT
 FROM spanmill.otel_metrics
 GROUP BY Bucket, MetricName, ServiceName, MetricType;
 
--- One row per series and bucket, all copies but the one of the greatest Version to be left out: read
--- it FINAL. Samples are points with a value; of samples with one Timestamp the greatest counts, once.
+-- One row per series and bucket; read it FINAL. Of copies the one that stands for most points counts, so
+-- that one computed from a part of them, when the others have expired, never takes its place. Samples are points with a value; of samples with one Timestamp the greatest counts, once.
 -- An increase is the sum of the steps from sample to sample, and a step down is a reset: then the new
 -- value counts in full. Of delta points it is their sum. So over successive rows of a cumulative series
 -- the increase is that of each row plus the step from each Last to the next First, by the same rule.
@@ -77,8 +77,8 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics_5m {{on_cluster}}
     `Bucket` DateTime CODEC(Delta(4), ZSTD(1)),
     -- Of a histogram, a hash of Bounds, so that counts of different buckets never mix; else 0.
     `Layout` UInt64 CODEC(ZSTD(1)),
-    -- When the row was computed.
-    `Version` DateTime64(9) CODEC(ZSTD(1)),
+    -- When the refresh that computed the row began.
+    `Run` DateTime64(9) CODEC(ZSTD(1)),
     -- Points read, those without a value and repeated ones too.
     `Points` UInt64 CODEC(T64, ZSTD(1)),
     `AggregationTemporality` UInt8 CODEC(ZSTD(1)),
@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics_5m {{on_cluster}}
     `Samples` UInt32 CODEC(T64, ZSTD(1)),
     `FirstTime` DateTime64(9) CODEC(Delta(8), ZSTD(1)),
     `LastTime` DateTime64(9) CODEC(Delta(8), ZSTD(1)),
-    -- Of Value; of a histogram or summary, of Sum.
+    -- Of Value; of a histogram or summary, of Sum, and NaN if a histogram has none.
     `First` Float64 CODEC(Delta(8), ZSTD(1)),
     `Last` Float64 CODEC(Delta(8), ZSTD(1)),
     `Increase` Float64 CODEC(ZSTD(1)),
@@ -125,7 +125,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics_5m {{on_cluster}}
     `ValueAtQuantiles.Quantile` Array(Float64) CODEC(ZSTD(1)),
     `ValueAtQuantiles.Value` Array(Float64) CODEC(ZSTD(1))
 )
-ENGINE = {{Replicated}}ReplacingMergeTree(Version)
+ENGINE = {{Replicated}}ReplacingMergeTree(Points)
 PARTITION BY toDate(Bucket)
 ORDER BY (MetricName, ServiceName, toStartOfHour(Bucket), SeriesId, MetricType, Layout, Bucket)
 SETTINGS ttl_only_drop_parts = 1, {{deduplication}};
@@ -144,11 +144,11 @@ AS SELECT
     MetricName,
     ServiceName,
     MetricType,
-    Version,
+    Run,
     sum(Points) AS Points,
     greatest(nowInBlock(), toDateTime(intDiv(toUInt32(Bucket), 3600) * 3600 + 3600)) AS Due
 FROM spanmill.otel_metrics_5m
-GROUP BY Bucket, MetricName, ServiceName, MetricType, Version;
+GROUP BY Bucket, MetricName, ServiceName, MetricType, Run;
 
 -- From which start buckets are recomputed. Of an older bucket some points or rows may be gone, and a
 -- part of the truth must not take the place of the whole. An hour of slack for points that expire
@@ -224,13 +224,13 @@ FROM
     WHERE (Bucket, MetricName, ServiceName, MetricType) IN (due)
     GROUP BY Bucket, MetricName, ServiceName, MetricType
     UNION ALL
-    SELECT Bucket, MetricName, ServiceName, MetricType, 0 AS Came, argMax(Read, Version) AS Rolled
+    SELECT Bucket, MetricName, ServiceName, MetricType, 0 AS Came, argMax(Read, Run) AS Rolled
     FROM
     (
-        SELECT Bucket, MetricName, ServiceName, MetricType, Version, sum(Points) AS Read
+        SELECT Bucket, MetricName, ServiceName, MetricType, Run, sum(Points) AS Read
         FROM spanmill.otel_metrics_done
         WHERE Resolution = 300 AND (Bucket, MetricName, ServiceName, MetricType) IN (due)
-        GROUP BY Bucket, MetricName, ServiceName, MetricType, Version
+        GROUP BY Bucket, MetricName, ServiceName, MetricType, Run
     )
     GROUP BY Bucket, MetricName, ServiceName, MetricType
 )
@@ -285,7 +285,7 @@ SELECT
     SeriesId,
     MetricType,
     Bucket,
-    now64(9) AS Version,
+    now64(9) AS Run,
     Points,
     AggregationTemporality,
     IsMonotonic,
@@ -382,7 +382,7 @@ SELECT
     MetricType,
     Bucket,
     Layout,
-    now64(9) AS Version,
+    now64(9) AS Run,
     any(Points) AS Points,
     any(AggregationTemporality) AS AggregationTemporality,
     any(StaleTime) AS StaleTime,
@@ -391,7 +391,8 @@ SELECT
     anyIf(Sample.Time, Position = Length) AS LastTime,
     anyIf(Total, Position = 1) AS First,
     anyIf(Total, Position = Length) AS Last,
-    sumIf(Total - if(Total < From.Sum, 0, From.Sum), Counts) AS Increase,
+    -- NaN even where there is no step.
+    sum(if(Counts, Total - if(Total < From.Sum, 0, From.Sum), 0 * Total)) AS Increase,
     if(countIf(bitTest(Sample.Given, 1)) = 0, nan, minIf(Sample.Min, bitTest(Sample.Given, 1))) AS Min,
     if(countIf(bitTest(Sample.Given, 2)) = 0, nan, maxIf(Sample.Max, bitTest(Sample.Given, 2))) AS Max,
     anyIf(Sample.Count, Position = 1) AS FirstCount,
@@ -577,7 +578,7 @@ AS WITH
     )
 SELECT
     * EXCEPT (Positive, Negative),
-    now64(9) AS Version,
+    now64(9) AS Run,
     Positive.1 AS `Positive.Index`,
     Positive.2 AS `Positive.Increase`,
     Positive.3 AS `Positive.First`,

@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics_1h {{on_cluster}}
     `MetricType` UInt8 CODEC(ZSTD(1)),
     `Bucket` DateTime CODEC(Delta(4), ZSTD(1)),
     `Layout` UInt64 CODEC(ZSTD(1)),
-    `Version` DateTime64(9) CODEC(ZSTD(1)),
+    `Run` DateTime64(9) CODEC(ZSTD(1)),
     `Points` UInt64 CODEC(T64, ZSTD(1)),
     `AggregationTemporality` UInt8 CODEC(ZSTD(1)),
     `IsMonotonic` Bool CODEC(ZSTD(1)),
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics_1h {{on_cluster}}
     `ValueAtQuantiles.Quantile` Array(Float64) CODEC(ZSTD(1)),
     `ValueAtQuantiles.Value` Array(Float64) CODEC(ZSTD(1))
 )
-ENGINE = {{Replicated}}ReplacingMergeTree(Version)
+ENGINE = {{Replicated}}ReplacingMergeTree(Points)
 PARTITION BY toYYYYMM(Bucket)
 -- No hour before SeriesId as in the finer tables: long ranges are what this one is for.
 ORDER BY (MetricName, ServiceName, SeriesId, MetricType, Layout, Bucket)
@@ -67,11 +67,11 @@ AS SELECT
     MetricName,
     ServiceName,
     MetricType,
-    Version,
+    Run,
     sum(Points) AS Points,
     nowInBlock() AS Due
 FROM spanmill.otel_metrics_1h
-GROUP BY Bucket, MetricName, ServiceName, MetricType, Version;
+GROUP BY Bucket, MetricName, ServiceName, MetricType, Run;
 
 -- Hours that are over and do not hold all of their five-minute rows.
 CREATE OR REPLACE VIEW spanmill.otel_metrics_1h_pending {{on_cluster}}
@@ -89,15 +89,15 @@ FROM
 (
     SELECT
         toDateTime(intDiv(toUInt32(Bucket), 3600) * 3600) AS Hour,
-        Resolution, Bucket, MetricName, ServiceName, MetricType, argMax(Read, Version) AS Points
+        Resolution, Bucket, MetricName, ServiceName, MetricType, argMax(Read, Run) AS Points
     FROM
     (
-        SELECT Resolution, Bucket, MetricName, ServiceName, MetricType, Version, sum(Points) AS Read
+        SELECT Resolution, Bucket, MetricName, ServiceName, MetricType, Run, sum(Points) AS Read
         FROM spanmill.otel_metrics_done
         WHERE Bucket >= (SELECT min(Hour) FROM due)
             AND (toDateTime(intDiv(toUInt32(Bucket), 3600) * 3600), MetricName, ServiceName, MetricType)
                 IN (due)
-        GROUP BY Resolution, Bucket, MetricName, ServiceName, MetricType, Version
+        GROUP BY Resolution, Bucket, MetricName, ServiceName, MetricType, Run
     )
     GROUP BY Resolution, Bucket, MetricName, ServiceName, MetricType
 )
@@ -149,7 +149,7 @@ SELECT
     SeriesId,
     MetricType,
     Hour AS Bucket,
-    now64(9) AS Version,
+    now64(9) AS Run,
     Points,
     AggregationTemporality,
     IsMonotonic,
@@ -236,7 +236,7 @@ SELECT
     MetricType,
     Hour AS Bucket,
     Layout,
-    now64(9) AS Version,
+    now64(9) AS Run,
     any(Points) AS Points,
     any(AggregationTemporality) AS AggregationTemporality,
     any(StaleTime) AS StaleTime,
@@ -412,7 +412,7 @@ AS WITH
 SELECT
     * EXCEPT (Hour, Positive, Negative),
     Hour AS Bucket,
-    now64(9) AS Version,
+    now64(9) AS Run,
     Positive.1 AS `Positive.Index`,
     Positive.2 AS `Positive.Increase`,
     Positive.3 AS `Positive.First`,

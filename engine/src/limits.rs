@@ -45,6 +45,10 @@ pub(crate) const RESET_MEMORY: Duration = Duration::from_secs(30);
 /// also when each byte is escaped as three, and the status details repeat it.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1024;
 
+/// Logarithm of the window that a zstd frame may ask for: 32 MiB, which is what the Go library that
+/// Collectors use asks for at its highest level. A shard has one decompressor, so this is once per shard.
+pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 25;
+
 /// What "retry later" asks for when ClickHouse is away: SDKs start backing off at a second themselves.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 

@@ -8,6 +8,9 @@ use prost::Message;
 use crate::decode::DecodeError;
 use crate::limits::{MESSAGE_BYTES_MAX, RETRY_AFTER};
 
+/// What the type of a status's only detail is called.
+const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+
 /// gRPC status codes that the engine answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
@@ -129,7 +132,7 @@ impl Refusal {
     /// `google.rpc.Status`, with `RetryInfo` when the request should come again.
     pub(crate) fn status(&self) -> Status {
         let details = self.retry_after().map(|delay| Any {
-            type_url: "type.googleapis.com/google.rpc.RetryInfo".into(),
+            type_url: RETRY_INFO.into(),
             value: RetryInfo {
                 retry_delay: Some(RetryDelay {
                     seconds: delay.as_secs() as i64,
@@ -143,6 +146,17 @@ impl Refusal {
             message: self.message.clone(),
             details: details.into_iter().collect(),
         }
+    }
+
+    /// The same in proto3's JSON, where a duration is text.
+    pub(crate) fn status_json(&self) -> Vec<u8> {
+        let mut status =
+            serde_json::json!({ "code": self.kind.grpc() as i32, "message": self.message });
+        if let Some(delay) = self.retry_after() {
+            let delay = format!("{}s", delay.as_secs_f64());
+            status["details"] = serde_json::json!([{ "@type": RETRY_INFO, "retryDelay": delay }]);
+        }
+        status.to_string().into_bytes()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::ack::{Acks, Waiting};
 use crate::columns::{Chunk, Columns};
 use crate::config::Config;
 use crate::decode::{Arrival, Rejected, Signal, walk};
-use crate::gunzip::Gunzip;
+use crate::inflate::Inflate;
 use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS};
 use crate::metrics::ShardMetrics;
 use crate::reactor::{Reactor, within};
@@ -27,7 +27,7 @@ pub(crate) struct Shard {
     pub(crate) metrics: ShardMetrics,
     rows: RefCell<Rows>,
     buffers: RefCell<Vec<Vec<u8>>>,
-    gunzip: RefCell<Gunzip>,
+    inflate: RefCell<Inflate>,
     pending_bytes: Cell<usize>,
     unavailable: RefCell<Option<String>>,
     draining: Cell<bool>,
@@ -84,7 +84,7 @@ impl Shard {
             config,
             metrics,
             buffers: RefCell::default(),
-            gunzip: RefCell::default(),
+            inflate: RefCell::default(),
             pending_bytes: Cell::new(0),
             unavailable: RefCell::new(Some("ClickHouse has not been reached yet".into())),
             draining: Cell::new(false),
@@ -239,9 +239,9 @@ impl Shard {
         }
     }
 
-    /// The shard's decompressor.
-    pub(crate) fn gunzip(&self) -> std::cell::RefMut<'_, Gunzip> {
-        self.gunzip.borrow_mut()
+    /// The shard's decompressors.
+    pub(crate) fn inflate(&self) -> std::cell::RefMut<'_, Inflate> {
+        self.inflate.borrow_mut()
     }
 }
 
@@ -292,12 +292,18 @@ impl Reservation {
         self.bytes += bytes;
         Ok(())
     }
+
+    /// Gives back `bytes` of what was taken.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let pending = self.shard.pending_bytes.get() - bytes;
+        self.shard.pending_bytes.set(pending);
+        self.shard.metrics.pending_bytes.set(pending as i64);
+        self.bytes -= bytes;
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let pending = self.shard.pending_bytes.get() - self.bytes;
-        self.shard.pending_bytes.set(pending);
-        self.shard.metrics.pending_bytes.set(pending as i64);
+        self.shrink(self.bytes);
     }
 }

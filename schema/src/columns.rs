@@ -30,16 +30,6 @@ struct Found {
     key: Option<String>,
 }
 
-/// Attributes whose columns a view puts back among the others.
-pub(crate) struct Readable<'a>(Vec<(&'a str, &'a str, ReadAs)>);
-
-/// How a promoted column's value becomes text, by its type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReadAs {
-    Text,
-    Number,
-}
-
 impl Existing {
     pub(crate) async fn read(server: &Server<'_>) -> Result<Self, ServerError> {
         let rows: Vec<(String, String, String, String)> = server.fetch(READ_COLUMNS).await?;
@@ -71,9 +61,7 @@ impl Existing {
                 if key != Some(&promoted.key) || found.kind != promoted.kind.column_type() {
                     return Err(MigrateError::ColumnTaken {
                         table: table.name(),
-                        column: found.column.clone(),
-                        wanted: promoted.to_string(),
-                        wanted_type: promoted.kind.column_type(),
+                        wanted: Box::new(promoted.clone()),
                         found: key.map_or_else(
                             || "no attribute".to_owned(),
                             |key| format!("the attribute {key}"),
@@ -107,28 +95,40 @@ impl Existing {
         missing
     }
 
-    /// The configured attributes in their order, then those that were configured once.
-    pub(crate) fn readable<'a>(&'a self, tables: &'a Tables, table: TableId) -> Readable<'a> {
+    /// An expression of type Map(LowCardinality(String), String): the attributes that a row of the
+    /// table `from` has in columns, those of `tables` first, then those that were promoted once.
+    /// Columns are named with their table, because a view may have others of these names.
+    pub(crate) fn map(&self, tables: &Tables, table: TableId, from: &str) -> String {
         let configured = promoted(tables, table);
-        let mut readable: Vec<_> = configured
+        let mut pairs: Vec<_> = configured
             .iter()
-            .map(|p| {
-                (
-                    p.key.as_str(),
-                    p.column.as_str(),
-                    ReadAs::of(p.kind.column_type()),
-                )
-            })
+            .map(|p| pair(&p.key, from, &p.column, p.kind.column_type()))
             .collect();
         for found in self.of(table) {
             if let Some(key) = &found.key
                 && configured.iter().all(|p| p.column != found.column)
             {
-                readable.push((key, &found.column, ReadAs::of(&found.kind)));
+                pairs.push(pair(key, from, &found.column, &found.kind));
             }
         }
-        Readable(readable)
+        format!(
+            "CAST(mapFilter((k, v) -> v != '', map({})), 'Map(LowCardinality(String), String)')",
+            pairs.join(", ")
+        )
     }
+}
+
+/// Key and value for `map`; what stands for "not here" becomes the empty text.
+fn pair(key: &str, from: &str, column: &str, column_type: &str) -> String {
+    let column = format!("{from}.`{column}`");
+    let is_number = ["UInt", "Int"]
+        .iter()
+        .any(|kind| column_type.starts_with(kind));
+    let value = match is_number {
+        true => format!("if({column} = 0, '', toString({column}))"),
+        false => format!("CAST({column}, 'String')"),
+    };
+    format!("{}, {value}", literal(key))
 }
 
 /// The attributes that `tables` promotes in one of them.
@@ -172,38 +172,5 @@ fn codec(kind: PromotedKind) -> &'static str {
     match kind {
         PromotedKind::Keyword | PromotedKind::Text => "ZSTD(1)",
         PromotedKind::U16 | PromotedKind::I64 => "T64, ZSTD(1)",
-    }
-}
-
-impl ReadAs {
-    fn of(column_type: &str) -> Self {
-        let is_number = [PromotedKind::U16, PromotedKind::I64]
-            .iter()
-            .any(|kind| kind.column_type() == column_type);
-        if is_number { Self::Number } else { Self::Text }
-    }
-}
-
-impl Readable<'_> {
-    /// An expression of type Map(LowCardinality(String), String): the attributes that a row of the
-    /// table `from` has. Columns are named with their table, because a view may have others of these
-    /// names.
-    pub(crate) fn map(&self, from: &str) -> String {
-        let pairs: Vec<_> = self
-            .0
-            .iter()
-            .map(|(key, column, read_as)| {
-                let column = format!("{from}.`{column}`");
-                let value = match read_as {
-                    ReadAs::Text => format!("CAST({column}, 'String')"),
-                    ReadAs::Number => format!("if({column} = 0, '', toString({column}))"),
-                };
-                format!("{}, {value}", literal(key))
-            })
-            .collect();
-        format!(
-            "CAST(mapFilter((k, v) -> v != '', map({})), 'Map(LowCardinality(String), String)')",
-            pairs.join(", ")
-        )
     }
 }

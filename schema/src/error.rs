@@ -1,5 +1,7 @@
 //! What can go wrong with the schema, in words a person can act on. Messages never hold a password.
 
+use crate::Promoted;
+
 /// ClickHouse could not be asked, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -91,20 +93,18 @@ pub enum MigrateError {
     },
     /// A promoted attribute's column is there with another meaning. Nothing was changed.
     #[error(
-        "the promoted attribute {wanted} needs the column {column} in {table} as {wanted_type}, but \
-         that column is there as {found_type} and holds {found}: configure it as it was, promote \
-         another attribute, or give the old column another name with ALTER TABLE spanmill.{table} \
-         RENAME COLUMN"
+        "the promoted attribute {wanted} needs the column {} in {table} as {}, but that column is \
+         there as {found_type} and holds {found}: configure it as it was, promote another \
+         attribute, or give the old column another name with ALTER TABLE spanmill.{table} RENAME \
+         COLUMN",
+        .wanted.column,
+        .wanted.kind.column_type()
     )]
     ColumnTaken {
         /// The table's name.
         table: &'static str,
-        /// The column's name.
-        column: String,
-        /// The attribute as configured.
-        wanted: String,
-        /// The type it would have.
-        wanted_type: &'static str,
+        /// The attribute as configured, with its column.
+        wanted: Box<Promoted>,
         /// What the column holds, from its comment.
         found: String,
         /// The type it has.

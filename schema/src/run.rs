@@ -1,5 +1,5 @@
 //! The runner: compares the files of this binary with the ledger in ClickHouse, applies what is
-//! missing, records it. It never alters or drops what an applied file has made.
+//! missing, records it, and brings what is there to the settings. It never drops a table or a column.
 
 use crate::columns::Existing;
 use crate::migrations::{LEDGER, MIGRATIONS, Migration};

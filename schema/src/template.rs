@@ -111,9 +111,7 @@ impl Values<'_> {
     fn map(&self, table: TableId) -> String {
         let suffix = self.value("distributed").unwrap_or_default();
         let from = format!("{}{suffix}", table.name());
-        self.existing
-            .readable(&self.settings.tables, table)
-            .map(&from)
+        self.existing.map(&self.settings.tables, table, &from)
     }
 }
 

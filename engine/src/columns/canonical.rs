@@ -16,9 +16,10 @@ fn order(entry: &OwnedAttribute) -> (&[u8], u8, &[u8]) {
 }
 
 /// Appends the number of attributes, then key, type and value of each.
-pub(super) fn push_attributes(out: &mut Vec<u8>, attributes: &[&OwnedAttribute]) {
+pub(super) fn push_attributes<A: Borrow<OwnedAttribute>>(out: &mut Vec<u8>, attributes: &[A]) {
     push_varint(out, attributes.len() as u64);
-    for OwnedAttribute { key, kind, value } in attributes {
+    for attribute in attributes {
+        let OwnedAttribute { key, kind, value } = attribute.borrow();
         push_text(out, key);
         out.push(*kind as u8);
         push_text(out, value);

@@ -40,8 +40,12 @@ impl LowCardinality {
         Ok(())
     }
 
-    /// Appends the same value `rows` times.
+    /// Appends the same value `rows` times. None leaves the dictionary as it is: a value that no row
+    /// holds would stay until there is a row to be sealed with.
     pub(crate) fn push_run(&mut self, value: &[u8], rows: usize) -> Result<(), NotUtf8> {
+        if rows == 0 {
+            return Ok(());
+        }
         let key = self.key_of(value)?;
         self.keys.resize(self.keys.len() + rows, key);
         Ok(())
@@ -128,30 +132,45 @@ impl LowCardinality {
         block.small(&1u64.to_le_bytes());
     }
 
-    /// The dictionary, whole, and the keys of these rows. A leaf without rows has no body at all.
+    /// The dictionary and the keys of these rows. A leaf without rows has no body at all.
+    ///
+    /// Of picked rows the dictionary has only their values: a chunk over many partitions would
+    /// otherwise write all of it once for each.
     pub(crate) fn write_body(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
-        match rows {
-            None => self.write_keys(&self.keys, block),
-            Some(rows) => {
-                let picked = rows.iter().map(|row| self.keys[*row as usize]);
-                self.write_keys(&picked.collect::<Vec<_>>(), block);
-            }
+        let Some(rows) = rows else {
+            let dictionary = 0..self.ends.len() as u32;
+            return self.write_keys(dictionary, &self.keys, block);
+        };
+        let mut keys: Vec<u32> = rows.iter().map(|row| self.keys[*row as usize]).collect();
+        let mut used = keys.clone();
+        used.sort_unstable();
+        used.dedup();
+        for key in &mut keys {
+            // Every key is among those used.
+            *key = used.partition_point(|before| before < key) as u32;
         }
+        self.write_keys(used.into_iter(), &keys, block);
     }
 
-    fn write_keys(&self, keys: &[u32], block: &mut BlockWriter<'_>) {
+    fn write_keys(
+        &self,
+        dictionary: impl ExactSizeIterator<Item = u32>,
+        keys: &[u32],
+        block: &mut BlockWriter<'_>,
+    ) {
         if keys.is_empty() {
             return;
         }
-        let width = match self.ends.len() {
+        let size = dictionary.len();
+        let width = match size {
             0..=0x100 => KEY_U8,
             0x101..=0x1_0000 => KEY_U16,
             _ => KEY_U32,
         };
         block.small(&(ADDITIONAL_KEYS | width).to_le_bytes());
-        block.small(&(self.ends.len() as u64).to_le_bytes());
+        block.small(&(size as u64).to_le_bytes());
         block.built(|out| {
-            for key in 0..self.ends.len() as u32 {
+            for key in dictionary {
                 let value = self.value(key).unwrap_or_default();
                 push_varint(out, value.len() as u64);
                 out.extend_from_slice(value);

@@ -27,6 +27,14 @@ pub(crate) struct Scope<'a> {
     pub(crate) dropped_attributes: u32,
 }
 
+impl Scope<'_> {
+    /// Bytes of what a block holds once of its scopes: names, and the keys of attributes.
+    pub(crate) fn dictionary_bytes(&self) -> usize {
+        let keys = self.attributes.iter().map(|entry| entry.key.len());
+        self.name.len() + self.version.len() + self.schema_url.len() + keys.sum::<usize>()
+    }
+}
+
 impl Origin {
     /// Fills the scope columns up to `rows` rows.
     pub(crate) fn end_scope(&mut self, scope: &Scope<'_>, rows: usize) -> Result<(), NotUtf8> {

@@ -106,12 +106,9 @@ impl Promotion {
     }
 }
 
-/// Appends "absent" up to `rows` rows; none leaves the dictionary as it is.
+/// Appends "absent" up to `rows` rows.
 fn fill_dictionary(column: &mut LowCardinality, rows: usize) -> Result<(), NotUtf8> {
-    match rows - column.rows() {
-        0 => Ok(()),
-        absent => column.push_run(b"", absent),
-    }
+    column.push_run(b"", rows - column.rows())
 }
 
 /// The number that an integer's decimal text stands for, if the column can hold it; 0 means "absent".

@@ -93,7 +93,7 @@ impl Resources {
         mut row: ResourceRow,
         now: u32,
     ) -> Result<(ResourceId, Rc<[u8]>), NotUtf8> {
-        // Copies of a resource's row differ in nothing but when it was seen.
+        // Sorted, so that all rows of one id are equal and name one service.
         sort_attributes(&mut row.attributes);
         let id = identity(&row);
         let service = row
@@ -186,10 +186,8 @@ impl Buffer for Resources {
 
 /// Hash of the sorted attributes, the schema URL and the dropped count.
 fn identity(row: &ResourceRow) -> ResourceId {
-    let mut attributes: Vec<_> = row.attributes.iter().collect();
-    sort_attributes(&mut attributes);
     let mut canonical = Vec::with_capacity(512);
-    push_attributes(&mut canonical, &attributes);
+    push_attributes(&mut canonical, &row.attributes);
     push_text(&mut canonical, &row.schema_url);
     canonical.extend_from_slice(&row.dropped_attributes.to_le_bytes());
     city_hash_128(&canonical) as u64

@@ -8,6 +8,8 @@ use crate::columns::{ColumnSet as _, LogColumns, LogRow, ResourceId, Scope};
 use spanmill_schema::ValueType;
 
 impl Rows for LogColumns {
+    const HOLD_SCOPE: bool = true;
+
     #[inline]
     fn item(
         &mut self,

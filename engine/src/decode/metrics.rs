@@ -4,14 +4,19 @@
 use spanmill_schema::MetricType;
 
 use super::points::{exponential_point, histogram_point, number_point, summary_point};
-use super::request::{Place, Rows, Walk};
+use super::request::{Place, Rows, Walk, partitions};
 use super::resource::repeated_bytes;
 use super::value::{Merged, owned_attribute};
 use super::wire::Reader;
 use super::{DecodeError, small_enum, utf8};
-use crate::columns::{Metric, MetricColumns, MetricHash, MetricKind, ResourceId, Scope};
+use crate::columns::{
+    ColumnSet as _, Metric, MetricColumns, MetricHash, MetricKind, ResourceId, Scope,
+};
 
 impl Rows for MetricColumns {
+    // A series holds its scope, a point does not.
+    const HOLD_SCOPE: bool = false;
+
     fn item(
         &mut self,
         message: &[u8],
@@ -26,7 +31,6 @@ impl Rows for MetricColumns {
     }
 
     fn end_scope(&mut self, _: &Scope<'_>) -> Result<(), DecodeError> {
-        // A series holds its scope, a point does not.
         Ok(())
     }
 
@@ -94,6 +98,7 @@ fn metric(
         MetricType::ExponentialHistogram => exponential_point,
         MetricType::Summary => summary_point,
     };
+    let before = columns.rows();
     for part in data.message.parts() {
         let mut reader = Reader::new(part);
         while let Some((field, wire)) = reader.tag()? {
@@ -109,6 +114,7 @@ fn metric(
             }
         }
     }
+    walk.repeat(metric.name.len(), partitions(columns, before))?;
     Ok(columns.end_metric(metric.name, metric.kind)?)
 }
 

@@ -105,8 +105,8 @@ pub(crate) enum DecodeError {
     TooDeep,
     /// A few bytes of scope would become many of columns.
     #[error(
-        "scope attributes are stored with each row, and here come to more than {SCOPE_BYTES_MAX} bytes; \
-         send fewer rows at a time or smaller scope attributes"
+        "what a scope holds is stored with each row or block of rows, and here comes to more than \
+         {SCOPE_BYTES_MAX} bytes; send fewer rows at a time, rows of fewer hours, or smaller scopes"
     )]
     ScopeTooLarge,
 }
@@ -115,9 +115,10 @@ pub(crate) enum DecodeError {
 /// messages, which is about 30 maps or 47 arrays inside each other.
 pub(crate) const VALUE_DEPTH_MAX: usize = 32;
 
-/// Bytes of scope attributes (and of a metric's metadata) in all rows of one request. They are sent once
-/// and stored with each span, record or series, so without a bound a request of some MiB could ask for TiB. This is 6.5 KiB for each of the
-/// 10,000 spans of a Collector's largest batch.
+/// Bytes that one request may have stored of what it sends once: attributes of scopes and of metrics'
+/// metadata, which each span, record or series holds, and names of scopes, services and metrics, which each
+/// partition's block holds. Without a bound a request of some MiB could ask for TiB. This is 6.5 KiB for
+/// each of the 10,000 spans of a Collector's largest batch.
 pub(crate) const SCOPE_BYTES_MAX: usize = 64 << 20;
 
 impl From<NotUtf8> for DecodeError {

@@ -14,7 +14,11 @@ pub(crate) struct Rejected {
 }
 
 impl Rejected {
+    /// A resource, scope or metric that is bad but has no rows is no loss, and nothing to tell.
     pub(super) fn add(&mut self, reason: DecodeError, rows: usize) {
+        if rows == 0 {
+            return;
+        }
         self.rows += rows;
         let known = self.reasons.iter_mut().find(|(known, _)| *known == reason);
         if let Some((_, count)) = known {

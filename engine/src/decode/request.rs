@@ -13,6 +13,9 @@ use crate::columns::{Buffer as _, ColumnSet, ResourceId, Resources, Scope, Serie
 
 /// One signal's columns, as the common walk fills them.
 pub(super) trait Rows: ColumnSet + Sized {
+    /// Whether each row holds its scope's attributes.
+    const HOLD_SCOPE: bool;
+
     /// Reads one item and appends its rows.
     fn item(
         &mut self,
@@ -50,7 +53,7 @@ pub(super) struct Walk<'c> {
     /// `Some` when bad rows are left out one by one, which costs more; `None` when the first bad one ends
     /// the walk.
     pub(super) rejected: Option<Rejected>,
-    /// Bytes of attributes of scopes and metrics that this request has put into rows.
+    /// Bytes of what this request has once and is stored with each row, series or block.
     repeated: usize,
 }
 
@@ -113,6 +116,7 @@ impl<'c> Walk<'c> {
                 _ => reader.skip(field, wire)?,
             }
         }
+        self.repeat(service.len(), partitions(rows, before))?;
         if rows.rows() == before {
             // Nothing refers to it.
             self.resources.rollback(&mut marks.drain(..));
@@ -149,8 +153,11 @@ impl<'c> Walk<'c> {
                 _ => reader.skip(field, wire)?,
             }
         }
-        let times = rows.rows() - before;
-        self.repeat(repeated_bytes(&scope.attributes), times)?;
+        if R::HOLD_SCOPE {
+            let times = rows.rows() - before;
+            self.repeat(repeated_bytes(&scope.attributes), times)?;
+            self.repeat(scope.dictionary_bytes(), partitions(rows, before))?;
+        }
         rows.end_scope(scope)
     }
 
@@ -185,7 +192,7 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// Counts attributes of `bytes` bytes that are sent once and stored `times` times.
+    /// Counts `bytes` bytes that are sent once and stored `times` times.
     pub(super) fn repeat(&mut self, bytes: usize, times: usize) -> Result<(), DecodeError> {
         self.repeated = self.repeated.saturating_add(bytes.saturating_mul(times));
         if self.repeated > SCOPE_BYTES_MAX {
@@ -193,6 +200,19 @@ impl<'c> Walk<'c> {
         }
         Ok(())
     }
+}
+
+/// About how many blocks the rows from `from` on go to, where each holds the dictionaries of its rows:
+/// never less, and more only when they come in disorder. An hour is the shortest partition.
+pub(super) fn partitions<R: Rows>(rows: &R, from: usize) -> usize {
+    const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
+    let times = rows.timestamps().into_iter();
+    let times = times.flat_map(|times| times.values().skip(from));
+    let mut last = None;
+    times
+        .map(|time| u64::from_le_bytes(time) / NANOS_AN_HOUR)
+        .filter(|hour| last.replace(*hour) != Some(*hour))
+        .count()
 }
 
 /// Fields 1 (resource or scope) and 3 (schema URL) of a message whose field 2 is walked later.

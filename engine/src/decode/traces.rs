@@ -7,6 +7,8 @@ use super::{Arrival, DecodeError, small_enum, storable_time, utf8};
 use crate::columns::{ColumnSet as _, Event, Link, ResourceId, Scope, SpanRow, TraceColumns};
 
 impl Rows for TraceColumns {
+    const HOLD_SCOPE: bool = true;
+
     #[inline]
     fn item(
         &mut self,

@@ -14,9 +14,10 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::request::{Body, ENCODINGS, Encoding};
+use super::request::{Body, Syntax, encoding};
 use super::response::ExportResponse;
 use super::{Linger, Stop, route, stopped};
+use crate::inflate::{ENCODINGS, Encoding};
 use crate::limits::{
     BODY_TIMEOUT, CONNECTION_WINDOW, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, FRAME_BYTES, HEAD_TIMEOUT,
     HEADER_BYTES_MAX, RESET_MEMORY, STREAM_WINDOW, STREAMS_MAX,
@@ -165,7 +166,7 @@ async fn export<R: Reactor>(
             format!("{path} is not a method of this server"),
         )
     })?;
-    let encoding = Encoding::parse(head.headers.get("grpc-encoding"))?;
+    let encoding = encoding(head.headers.get("grpc-encoding"))?;
     let mut body = Body::begin(shard, PREFIX)?;
     let gathered = gather(stream, &mut body, shard);
     within::<R, _>(BODY_TIMEOUT, gathered)
@@ -181,7 +182,7 @@ async fn export<R: Reactor>(
             ));
         }
     };
-    let rejected = body.store(signal, encoding).await?;
+    let rejected = body.store(signal, encoding, Syntax::Protobuf).await?;
     Ok(ExportResponse::new(&rejected))
 }
 

@@ -16,9 +16,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 
-use super::request::{Body, ENCODINGS, Encoding};
+use super::request::{Body, Syntax, encoding};
 use super::response::ExportResponse;
 use super::{Linger, Stop, route, stopped};
+use crate::inflate::ENCODINGS;
 use crate::limits::{BODY_TIMEOUT, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, HTTP1_HEAD_BYTES_MAX};
 use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
@@ -69,11 +70,11 @@ async fn call<R: Reactor>(request: Request<Incoming>, shard: &Rc<Shard>) -> Answ
     shard.metrics.http.requests.inc();
     let (head, mut body) = request.into_parts();
     match export::<R>(&head, &mut body, shard).await {
-        Ok(taken) => success(&taken),
+        Ok(answer) => answer,
         Err(refusal) => {
             shard.metrics.refused(refusal.kind);
-            let json = content_type(&head.headers).eq_ignore_ascii_case(JSON);
-            let mut answer = refused(&refusal, json);
+            let syntax = syntax(content_type(&head.headers)).unwrap_or(Syntax::Protobuf);
+            let mut answer = refused(&refusal, syntax);
             if body.is_end_stream() {
                 return answer;
             }
@@ -112,11 +113,22 @@ fn content_type(headers: &HeaderMap) -> &str {
     kind.split(';').next().unwrap_or_default().trim()
 }
 
+/// What a body of this content type is written in, if it is taken.
+fn syntax(kind: &str) -> Option<Syntax> {
+    if kind.eq_ignore_ascii_case(PROTOBUF) {
+        Some(Syntax::Protobuf)
+    } else if kind.eq_ignore_ascii_case(JSON) {
+        Some(Syntax::Json)
+    } else {
+        None
+    }
+}
+
 async fn export<R: Reactor>(
     head: &Parts,
     incoming: &mut Incoming,
     shard: &Rc<Shard>,
-) -> Result<ExportResponse, Refusal> {
+) -> Result<Answer, Refusal> {
     let path = head.uri.path();
     let signal = route::of_path(path).ok_or_else(|| {
         Refusal::new(
@@ -128,13 +140,13 @@ async fn export<R: Reactor>(
         return Err(Refusal::new(Kind::Method, "send telemetry with POST"));
     }
     let kind = content_type(&head.headers);
-    if !kind.eq_ignore_ascii_case(PROTOBUF) {
-        return Err(Refusal::new(
+    let syntax = syntax(kind).ok_or_else(|| {
+        Refusal::new(
             Kind::ContentType,
-            format!("content type {kind:?} is not taken; send {PROTOBUF}"),
-        ));
-    }
-    let encoding = Encoding::parse(head.headers.get(header::CONTENT_ENCODING))?;
+            format!("content type {kind:?} is not taken; send {PROTOBUF} or {JSON}"),
+        )
+    })?;
+    let encoding = encoding(head.headers.get(header::CONTENT_ENCODING))?;
     let mut body = Body::begin(shard, 0)?;
     body.announce(incoming.size_hint().lower() as usize)?;
     let gathered = async {
@@ -152,30 +164,30 @@ async fn export<R: Reactor>(
     within::<R, _>(BODY_TIMEOUT, gathered)
         .await
         .unwrap_or_else(|| Err(Refusal::too_slow()))?;
-    let rejected = body.store(signal, encoding).await?;
-    Ok(ExportResponse::new(&rejected))
+    let rejected = body.store(signal, encoding, syntax).await?;
+    let taken = ExportResponse::new(&rejected);
+    Ok(whole(match syntax {
+        Syntax::Protobuf => (PROTOBUF, taken.encode_to_vec()),
+        Syntax::Json => (JSON, taken.json(signal)),
+    }))
 }
 
-fn success(taken: &ExportResponse) -> Answer {
-    let mut answer = Response::new(Full::from(taken.encode_to_vec()));
-    let kind = HeaderValue::from_static(PROTOBUF);
+/// A whole answer of this content type.
+fn whole((kind, body): (&'static str, Vec<u8>)) -> Answer {
+    let mut answer = Response::new(Full::from(body));
+    let kind = HeaderValue::from_static(kind);
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }
 
-fn refused(refusal: &Refusal, json: bool) -> Answer {
-    let status = refusal.status();
-    let (kind, body) = if json {
-        let text = serde_json::json!({ "code": status.code, "message": status.message });
-        (JSON, text.to_string().into_bytes())
-    } else {
-        (PROTOBUF, status.encode_to_vec())
-    };
-    let mut answer = Response::new(Full::from(body));
+fn refused(refusal: &Refusal, syntax: Syntax) -> Answer {
+    let mut answer = whole(match syntax {
+        Syntax::Protobuf => (PROTOBUF, refusal.status().encode_to_vec()),
+        Syntax::Json => (JSON, refusal.status_json()),
+    });
     *answer.status_mut() =
         StatusCode::from_u16(refusal.kind.http()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if let Some(delay) = refusal.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs()));
     }

@@ -4,37 +4,29 @@
 use std::rc::Rc;
 
 use crate::decode::{Rejected, Signal};
-use crate::gunzip::GunzipError;
+use crate::inflate::{ENCODINGS, Encoding, InflateError};
+use crate::json::{self, JsonError};
 use crate::refusal::{Kind, Refusal};
 use crate::shard::{Reservation, Shard};
 
-/// How a body is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Identity,
-    Gzip,
+/// The encoding that `grpc-encoding` or `content-encoding` names.
+pub(super) fn encoding(header: Option<&http::HeaderValue>) -> Result<Encoding, Refusal> {
+    let Some(header) = header else {
+        return Ok(Encoding::Identity);
+    };
+    Encoding::named(header.as_bytes()).ok_or_else(|| {
+        Refusal::new(
+            Kind::Encoding,
+            format!("unknown encoding {header:?}; use one of {ENCODINGS}"),
+        )
+    })
 }
 
-/// What requests may be encoded with, for the answer's own header.
-pub(super) const ENCODINGS: &str = "identity,gzip";
-
-impl Encoding {
-    /// From `grpc-encoding` or `content-encoding`.
-    pub(super) fn parse(header: Option<&http::HeaderValue>) -> Result<Self, Refusal> {
-        let Some(header) = header else {
-            return Ok(Encoding::Identity);
-        };
-        if header.as_bytes().eq_ignore_ascii_case(b"identity") {
-            Ok(Encoding::Identity)
-        } else if header.as_bytes().eq_ignore_ascii_case(b"gzip") {
-            Ok(Encoding::Gzip)
-        } else {
-            Err(Refusal::new(
-                Kind::Encoding,
-                format!("unknown encoding {header:?}; use one of {ENCODINGS}"),
-            ))
-        }
-    }
+/// What a decompressed body is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Syntax {
+    Protobuf,
+    Json,
 }
 
 /// A body while it arrives.
@@ -85,18 +77,15 @@ impl Body {
         mut self,
         signal: Signal,
         encoding: Encoding,
+        syntax: Syntax,
     ) -> Result<Rejected, Refusal> {
-        let accepted = match encoding {
-            Encoding::Identity => self.shard.accept(signal, &self.bytes[self.framing..])?,
-            Encoding::Gzip => {
-                let mut plain = self.shard.buffer();
-                let walked = self
-                    .inflate(&mut plain)
-                    .and_then(|()| self.shard.accept(signal, &plain));
-                self.shard.keep_buffer(plain);
-                walked?
-            }
-        };
+        if encoding != Encoding::Identity {
+            self.step(|shard, packed, plain| inflate(shard, encoding, packed, plain))?;
+        }
+        if syntax == Syntax::Json {
+            self.step(|shard, json, protobuf| to_protobuf(shard, signal, json, protobuf))?;
+        }
+        let accepted = self.shard.accept(signal, &self.bytes[self.framing..])?;
         // The bytes are in the columns now; what stays reserved until the answer stands for those.
         self.shard.keep_buffer(std::mem::take(&mut self.bytes));
         if let Some(waiting) = accepted.waiting {
@@ -105,20 +94,50 @@ impl Body {
         Ok(accepted.rejected)
     }
 
-    fn inflate(&mut self, plain: &mut Vec<u8>) -> Result<(), Refusal> {
-        let limit = self.shard.config.request_bytes_max;
-        let inflated = self
-            .shard
-            .gunzip()
-            .decompress(&self.bytes[self.framing..], plain, limit);
-        match inflated {
-            Ok(()) => self.reservation.grow(plain.len()),
-            Err(GunzipError::Broken) => Err(Refusal::new(
-                Kind::Invalid,
-                "the body is not valid gzip: damaged or cut short",
-            )),
-            Err(GunzipError::TooLarge) => Err(Refusal::too_large(limit, "decompressed")),
-            Err(GunzipError::NoMemory) => Err(Refusal::unavailable("out of memory")),
-        }
+    /// Replaces the body by what `make` makes of it. Only these two are ever held at once.
+    fn step(
+        &mut self,
+        make: impl FnOnce(&Shard, &[u8], &mut Vec<u8>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let mut next = self.shard.buffer();
+        let made = make(&self.shard, &self.bytes[self.framing..], &mut next)
+            .and_then(|()| self.reservation.grow(next.len()));
+        let last = std::mem::replace(&mut self.bytes, next);
+        self.framing = 0;
+        made?;
+        self.reservation.shrink(last.len());
+        self.shard.keep_buffer(last);
+        Ok(())
     }
+}
+
+fn inflate(
+    shard: &Shard,
+    encoding: Encoding,
+    packed: &[u8],
+    plain: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let limit = shard.config.request_bytes_max;
+    let inflated = shard.inflate().decompress(encoding, packed, plain, limit);
+    inflated.map_err(|error| match error {
+        InflateError::Broken | InflateError::Window => Refusal::new(
+            Kind::Invalid,
+            format!("the body is not valid {}: {error}", encoding.name()),
+        ),
+        InflateError::TooLarge => Refusal::too_large(limit, "decompressed"),
+        InflateError::NoMemory => Refusal::unavailable("out of memory"),
+    })
+}
+
+fn to_protobuf(
+    shard: &Shard,
+    signal: Signal,
+    json: &[u8],
+    protobuf: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let limit = shard.config.request_bytes_max;
+    json::to_protobuf(signal, json, protobuf, limit).map_err(|error| match error {
+        JsonError::Invalid(_) => Refusal::new(Kind::Invalid, error.to_string()),
+        JsonError::TooLarge => Refusal::too_large(limit, "as protobuf"),
+    })
 }

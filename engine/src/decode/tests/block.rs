@@ -1,8 +1,10 @@
 //! Reads sealed blocks back: takes LZ4 frames, checks every checksum and every length, and gives rows.
 //! It shares no code with the writer and knows the Native format only from its description.
 
+use std::borrow::Cow;
+
 use cityhash_102_rs::city_hash_128;
-use spanmill_schema::tables::Table;
+use spanmill_schema::Table;
 
 /// Plain bytes that ClickHouse expects in a frame at most.
 const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -11,6 +13,10 @@ const FRAME_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Value {
     Number(u64),
+    Int(i64),
+    /// The bits of a 64-bit float, so that every NaN equals itself.
+    Float(u64),
+    Bool(bool),
     Fixed(Vec<u8>),
     Text(String),
     List(Vec<Value>),
@@ -18,11 +24,17 @@ pub(super) enum Value {
 }
 
 /// A row: every column of its table by name, in the table's order.
-pub(super) type Row = Vec<(&'static str, Value)>;
+pub(super) type Row = Vec<(Cow<'static, str>, Value)>;
+
+/// A row, or a part of one.
+pub(super) fn row<const N: usize>(columns: [(&'static str, Value); N]) -> Row {
+    let named = |(name, value)| (Cow::Borrowed(name), value);
+    columns.into_iter().map(named).collect()
+}
 
 /// The value of a column of `row`.
 pub(super) fn get<'a>(row: &'a Row, name: &str) -> &'a Value {
-    let found = row.iter().find(|(column, _)| *column == name);
+    let found = row.iter().find(|(column, _)| column == name);
     &found.unwrap_or_else(|| panic!("no column {name}")).1
 }
 
@@ -51,7 +63,7 @@ pub(super) fn rows(table: &Table, plain: &[u8]) -> Vec<Row> {
     assert_eq!(bytes.varint() as usize, table.columns.len());
     let count = bytes.varint() as usize;
     let mut rows = vec![Row::new(); count];
-    for column in table.columns {
+    for column in &table.columns {
         assert_eq!(bytes.text(), column.name);
         assert_eq!(bytes.text(), column.kind);
         assert_eq!(bytes.take(1), [0], "no custom serialization");
@@ -60,7 +72,7 @@ pub(super) fn rows(table: &Table, plain: &[u8]) -> Vec<Row> {
         let values = kind.read(&mut bytes, count);
         assert_eq!(values.len(), count, "{}", column.name);
         for (row, value) in rows.iter_mut().zip(values) {
-            row.push((column.name, value));
+            row.push((column.name.clone(), value));
         }
     }
     assert!(bytes.0.is_empty(), "bytes after the last column");
@@ -69,6 +81,9 @@ pub(super) fn rows(table: &Table, plain: &[u8]) -> Vec<Row> {
 
 enum Kind {
     Number(usize),
+    Int(usize),
+    Float,
+    Bool,
     Fixed(usize),
     Text,
     Dictionary,
@@ -84,10 +99,14 @@ impl Kind {
         };
         match outer {
             "UInt8" => Kind::Number(1),
-            "UInt16" => Kind::Number(2),
+            "UInt16" | "Date" => Kind::Number(2),
             "UInt32" | "DateTime" => Kind::Number(4),
-            "UInt64" => Kind::Number(8),
-            "DateTime64" => Kind::Number(8),
+            // No time before 1970 is stored.
+            "UInt64" | "DateTime64" => Kind::Number(8),
+            "Int32" => Kind::Int(4),
+            "Int64" => Kind::Int(8),
+            "Float64" => Kind::Float,
+            "Bool" => Kind::Bool,
             "FixedString" => Kind::Fixed(inner.parse().unwrap()),
             "String" => Kind::Text,
             "LowCardinality" if inner == "String" => Kind::Dictionary,
@@ -109,13 +128,23 @@ impl Kind {
                 key.read_prefix(bytes);
                 value.read_prefix(bytes);
             }
-            Kind::Number(_) | Kind::Fixed(_) | Kind::Text => {}
+            Kind::Number(_) | Kind::Int(_) | Kind::Float | Kind::Bool => {}
+            Kind::Fixed(_) | Kind::Text => {}
         }
     }
 
     fn read(&self, bytes: &mut Bytes<'_>, count: usize) -> Vec<Value> {
         match self {
             Kind::Number(width) => bytes.repeat(count, |b| Value::Number(b.number(*width))),
+            Kind::Int(width) => bytes.repeat(count, |b| {
+                let unused = 64 - 8 * *width as u32;
+                Value::Int((b.number(*width) << unused) as i64 >> unused)
+            }),
+            Kind::Float => bytes.repeat(count, |b| Value::Float(b.number(8))),
+            Kind::Bool => bytes.repeat(count, |b| match b.number(1) {
+                byte @ 0..=1 => Value::Bool(byte == 1),
+                byte => panic!("{byte} is no bool"),
+            }),
             Kind::Fixed(width) => bytes.repeat(count, |b| Value::Fixed(b.take(*width).to_vec())),
             Kind::Text => bytes.repeat(count, |b| Value::Text(b.text().to_owned())),
             Kind::Dictionary => read_dictionary(bytes, count),

@@ -3,64 +3,97 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use prost::Message as _;
 
 use super::expected::expected;
-use super::messages::request;
-use super::shapes::full;
-use super::{Known, NOW, assert_holds, cases, decode, seal, wire};
-use crate::columns::Columns;
-use crate::decode::{DecodeError, walk_traces};
+use super::full::full;
+use super::known::Known;
+use super::messages::groups;
+use super::store::Store;
+use super::tree::{Telemetry, decode, encode};
+use super::{NOW, arrival, for_all, for_every_signal, tables, wire};
 
-/// Walks `body` after a good request and checks the outcome against prost's: what prost takes and OTLP
-/// allows is stored, what breaks a rule is refused, and what is refused leaves no trace.
-fn assert_agrees(body: &[u8]) -> Result<usize, DecodeError> {
-    let good = full();
-    let mut columns = Columns::default();
-    walk_traces(&good.encode_to_vec(), &mut columns, NOW).unwrap();
-    let outcome = walk_traces(body, &mut columns, NOW);
-    let read = seal(&mut columns);
-    let mut rows = expected(&good).unwrap();
-    match (&outcome, decode(body).map(|request| expected(&request))) {
-        (_, Ok(Ok(more))) => {
-            assert_eq!(outcome, Ok(more.len()));
+for_every_signal! {
+    a_full_request_cut_anywhere_is_an_error
+    a_request_cut_anywhere_is_an_error
+    damaged_requests_agree_with_prost
+    joined_requests_are_one
+    made_up_bytes_agree_with_prost
+}
+
+/// Walks `body` after a good request and checks the outcome against prost's: what prost takes is stored,
+/// less the rows that break a rule; what prost refuses is refused, unless the fault is one that takes
+/// single rows or lies where the walk does not look; what is not stored leaves no trace.
+fn assert_agrees<S: Telemetry>(body: &[u8]) {
+    let good = full::<S>();
+    let mut store = Store::new(tables(0));
+    store.walk::<S>(&encode::<S>(&good), arrival(NOW)).unwrap();
+    let outcome = store.counts::<S>(body, arrival(NOW));
+    let read = store.seal();
+    let (mut rows, _) = expected::<S>(&good, &store.tables, arrival(NOW));
+    match (outcome, decode::<S>(body)) {
+        (outcome, Ok(groups)) => {
+            let (more, rejected) = expected::<S>(&groups, &store.tables, arrival(NOW));
+            assert_eq!(outcome, Ok((more.len(), rejected)));
             rows.extend(more);
         }
-        (taken, Ok(Err(rule))) => assert!(taken.is_err(), "{rule} was broken"),
-        // The walk does not look into what it does not store, so it may take what prost does not.
-        (Ok(_), Err(_)) => return outcome,
+        (Ok((_, rejected)), Err(error)) => {
+            let error = error.to_string();
+            assert!(rejected > 0 || is_overlooked(&error), "taken: {error}");
+            return;
+        }
         (Err(_), Err(_)) => {}
     }
-    assert_holds(&read, &rows, NOW, &mut Known::new());
-    outcome
+    Known::default().assert_holds::<S>(&read, &rows, NOW);
+}
+
+/// Whether a fault that prost found may lie in what the walk passes over: texts of what has no rows,
+/// fields that are not stored, and alternatives of a oneof that another one overrides.
+fn is_overlooked(error: &str) -> bool {
+    let places = [
+        "UTF-8",
+        "entity_refs",
+        "key_strindex",
+        "AnyValue.value",
+        "Metric.data",
+    ];
+    places.iter().any(|place| error.contains(place))
 }
 
 /// Scenario: a request is cut off at every byte, in `body`.
 /// Guarantees: an error wherever it is one for prost, and none of the cut ones leaves anything.
-fn assert_cuts_are_errors(body: &[u8]) {
-    let mut columns = Columns::default();
+fn assert_cuts_are_errors<S: Telemetry>(body: &[u8]) {
+    let mut store = Store::new(tables(0));
     let mut rows = Vec::new();
     for end in 0..=body.len() {
-        let outcome = walk_traces(&body[..end], &mut columns, NOW);
-        match decode(&body[..end]) {
+        let outcome = store.counts::<S>(&body[..end], arrival(NOW));
+        match decode::<S>(&body[..end]) {
             Err(_) => assert!(outcome.is_err(), "cut at {end}"),
-            Ok(request) => {
-                let more = expected(&request).unwrap();
-                assert_eq!(outcome, Ok(more.len()), "cut at {end}");
+            Ok(groups) => {
+                let (more, rejected) = expected::<S>(&groups, &store.tables, arrival(NOW));
+                assert_eq!(outcome, Ok((more.len(), rejected)), "cut at {end}");
                 rows.extend(more);
             }
         }
     }
-    assert_holds(&seal(&mut columns), &rows, NOW, &mut Known::new());
+    Known::default().assert_holds::<S>(&store.seal(), &rows, NOW);
 }
 
 /// Scenario: a request with every field, in several encodings, is cut off at every byte.
 /// Guarantees: see `assert_cuts_are_errors`.
-#[test]
-fn a_full_request_cut_anywhere_is_an_error() {
+fn a_full_request_cut_anywhere_is_an_error<S: Telemetry>() {
     for seed in 0..4 {
-        assert_cuts_are_errors(&wire::reencode(&full().encode_to_vec(), seed));
+        let body = encode::<S>(&full::<S>());
+        assert_cuts_are_errors::<S>(&wire::reencode(S::SIGNAL, &body, seed));
     }
+}
+
+/// Scenario: arbitrary requests in arbitrary encodings are cut off at every byte.
+/// Guarantees: see `assert_cuts_are_errors`.
+fn a_request_cut_anywhere_is_an_error<S: Telemetry>() {
+    for_all(8, (groups::<S>(), any::<u64>()), |(request, seed)| {
+        let body = wire::reencode(S::SIGNAL, &encode::<S>(&request), seed);
+        assert_cuts_are_errors::<S>(&body);
+    });
 }
 
 #[derive(Debug, Clone)]
@@ -96,52 +129,32 @@ fn edited(body: &[u8], edits: &[Edit]) -> Vec<u8> {
     body
 }
 
-proptest! {
-    #![proptest_config(cases(8))]
-
-    /// Scenario: arbitrary requests in arbitrary encodings are cut off at every byte.
-    /// Guarantees: see `assert_cuts_are_errors`.
-    #[test]
-    fn a_request_cut_anywhere_is_an_error(request in request(), seed in any::<u64>()) {
-        assert_cuts_are_errors(&wire::reencode(&request.encode_to_vec(), seed));
-    }
-}
-
-proptest! {
-    #![proptest_config(cases(48))]
-
-    /// Scenario: bits of good requests are flipped, bytes inserted and deleted.
-    /// Guarantees: no panic, and agreement with prost; see `assert_agrees`.
-    #[test]
-    fn damaged_requests_agree_with_prost(
-        request in request(),
-        seed in any::<u64>(),
-        edits in vec(vec(edit(), 1..4), 1..12),
-    ) {
-        let body = wire::reencode(&request.encode_to_vec(), seed);
+/// Scenario: bits of good requests are flipped, bytes inserted and deleted.
+/// Guarantees: no panic, and agreement with prost; see `assert_agrees`.
+fn damaged_requests_agree_with_prost<S: Telemetry>() {
+    let edits = vec(vec(edit(), 1..4), 1..12);
+    let strategy = (groups::<S>(), any::<u64>(), edits);
+    for_all(48, strategy, |(request, seed, edits)| {
+        let body = wire::reencode(S::SIGNAL, &encode::<S>(&request), seed);
         for edits in edits {
-            let _ = assert_agrees(&edited(&body, &edits));
+            assert_agrees::<S>(&edited(&body, &edits));
         }
-    }
-
-    /// Scenario: two requests one after the other in one body, which protobuf calls a merge.
-    /// Guarantees: the rows of both.
-    #[test]
-    fn joined_requests_are_one(first in request(), second in request()) {
-        let joined = [first.encode_to_vec(), second.encode_to_vec()].concat();
-        prop_assert!(assert_agrees(&joined).is_ok());
-    }
+    });
 }
 
-proptest! {
-    #![proptest_config(cases(256))]
+/// Scenario: two requests one after the other in one body, which protobuf calls a merge.
+/// Guarantees: the rows of both.
+fn joined_requests_are_one<S: Telemetry>() {
+    for_all(32, (groups::<S>(), groups::<S>()), |(first, second)| {
+        let joined = [encode::<S>(&first), encode::<S>(&second)].concat();
+        assert!(decode::<S>(&joined).is_ok());
+        assert_agrees::<S>(&joined);
+    });
+}
 
-    /// Scenario: bytes from nowhere, most of them tags and lengths that occur in requests.
-    /// Guarantees: no panic, and agreement with prost; see `assert_agrees`.
-    #[test]
-    fn made_up_bytes_agree_with_prost(
-        bytes in prop_oneof![vec(any::<u8>(), 0..200), vec(0..24u8, 0..40)]
-    ) {
-        let _ = assert_agrees(&bytes);
-    }
+/// Scenario: bytes from nowhere, most of them tags and lengths that occur in requests.
+/// Guarantees: no panic, and agreement with prost; see `assert_agrees`.
+fn made_up_bytes_agree_with_prost<S: Telemetry>() {
+    let bytes = prop_oneof![vec(any::<u8>(), 0..200), vec(0..24u8, 0..40)];
+    for_all(256, bytes, |bytes| assert_agrees::<S>(&bytes));
 }

@@ -1,100 +1,115 @@
 //! The walk against prost: any request in any encoding gives the rows that prost's messages stand for,
-//! and a request that is refused leaves nothing behind.
+//! a row that is bad is left out alone, and a request that is refused leaves nothing behind.
 
 mod block;
+mod bounds;
 mod equal;
 mod expected;
+mod faults;
+mod full;
 mod hostile;
+mod known;
 mod messages;
+mod numbers;
+mod partitions;
 mod refused;
+mod rejected;
+mod series;
 mod shapes;
+mod store;
+mod texts;
+mod tree;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
 
-use block::{Row, Value, get};
-use expected::Expected;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use proptest::test_runner::Config;
-use prost::Message as _;
-use spanmill_schema::tables::RESOURCES;
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, TestRunner};
+use spanmill_schema::{Promoted, Tables};
 
-use crate::columns::Columns;
+use super::{Arrival, Signal};
 
 /// A moment, in Unix seconds, and how far the same time of the next day is.
 const NOW: u32 = 1_750_000_000;
 const DAY: u32 = 86_400;
 
-/// As many cases, unless `PROPTEST_CASES` asks for more.
-fn cases(cases: u32) -> Config {
-    match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => Config::default(),
-        None => Config::with_cases(cases),
+/// Stands for a text that is no UTF-8: prost cannot hold one, so it is put in once it is encoded.
+const INVALID: &str = "~invalid~";
+
+/// A request that comes at `now` (Unix seconds) and may hold any time.
+fn arrival(now: u32) -> Arrival {
+    Arrival {
+        now: u64::from(now) * 1_000_000_000,
+        earliest: 0,
+        latest: u64::MAX,
     }
 }
 
-/// What prost makes of a body.
-fn decode(body: &[u8]) -> Result<ExportTraceServiceRequest, prost::DecodeError> {
-    ExportTraceServiceRequest::decode(body)
+/// The tables by default, without promoted attributes, and with one of each kind of them.
+fn tables(choice: u8) -> Arc<Tables> {
+    let parse =
+        |keys: &[&str]| -> Vec<Promoted> { keys.iter().map(|key| key.parse().unwrap()).collect() };
+    Arc::new(match choice % 3 {
+        0 => Tables::default(),
+        1 => Tables::new(Vec::new(), Vec::new()).unwrap(),
+        _ => Tables::new(
+            parse(&[
+                "k=i64",
+                "host.name=text",
+                "url.path",
+                "n=u16",
+                "http.route=i64",
+            ]),
+            parse(&["n=i64", "exception.type=text", "k=u16", "host.name"]),
+        )
+        .unwrap(),
+    })
 }
 
-/// A sealed chunk, read back.
-#[derive(Debug, Default, PartialEq)]
-struct Read {
-    resources: Vec<Row>,
-    spans: Vec<Row>,
-    /// All blocks as they were before compression.
-    plain: Vec<u8>,
-}
-
-/// Seals the columns and reads the chunk back.
-fn seal(columns: &mut Columns) -> Read {
-    let mut read = Read::default();
-    let Some(chunk) = columns.seal() else {
-        return read;
+/// Checks `count` values of `strategy`, or as many as `PROPTEST_CASES` asks for.
+fn for_all<T: Debug>(count: u32, strategy: impl Strategy<Value = T>, check: impl Fn(T)) {
+    let config = Config {
+        failure_persistence: None,
+        ..Config::default()
     };
-    for sealed in &chunk.sealed {
-        let (plain, _) = block::unpack(&sealed.frames);
-        let rows = block::rows(sealed.table, &plain);
-        assert!(!rows.is_empty());
-        match *sealed.table == RESOURCES {
-            true => read.resources = rows,
-            false => read.spans = rows,
-        }
-        read.plain.extend(plain);
-    }
-    assert_eq!(chunk.rows, read.spans.len());
-    assert_eq!((columns.rows(), columns.bytes()), (0, 0));
-    read
-}
-
-/// Resources by id, from all chunks so far.
-type Known = BTreeMap<u64, Row>;
-
-/// Panics unless `read` holds just `expected`, each span with its own resource, written at `now` or
-/// known from before.
-fn assert_holds(read: &Read, expected: &[Expected], now: u32, known: &mut Known) {
-    for row in &read.resources {
-        assert_eq!(row[1], ("LastSeen", Value::Number(now.into())));
-        let id = resource_id(row);
-        let before = known.insert(id, row[2..].to_vec());
-        assert!(before.is_none_or(|before| before == row[2..]), "{id} twice");
-    }
-    assert_eq!(read.spans.len(), expected.len());
-    for (row, expected) in read.spans.iter().zip(expected) {
-        let id = resource_id(row);
-        assert_eq!(known.get(&id), Some(&expected.resource));
-        let row = row.iter().filter(|column| column.0 != "ResourceId");
-        for (stored, expected) in row.clone().zip(&expected.span) {
-            assert_eq!(stored, expected);
-        }
-        assert_eq!(row.count(), expected.span.len());
+    let config = match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => config,
+        None => Config {
+            cases: count,
+            ..config
+        },
+    };
+    let outcome = TestRunner::new(config).run(&strategy, |value| {
+        check(value);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
     }
 }
 
-fn resource_id(row: &Row) -> u64 {
-    match get(row, "ResourceId") {
-        Value::Number(id) => *id,
-        other => panic!("{other:?} is no id"),
-    }
+/// Makes a test for each signal of each of these generic functions, in a module of its name.
+macro_rules! for_every_signal {
+    ($($check:ident)*) => {
+        $(mod $check {
+            use crate::decode::tests::tree::{Logs, Metrics, Traces};
+
+            #[test]
+            fn traces() {
+                super::$check::<Traces>();
+            }
+
+            #[test]
+            fn logs() {
+                super::$check::<Logs>();
+            }
+
+            #[test]
+            fn metrics() {
+                super::$check::<Metrics>();
+            }
+        })*
+    };
 }
+use for_every_signal;

@@ -1,154 +1,30 @@
-//! Requests of a certain shape: one value in every column, dictionaries of every width, values of every
+//! Traces of a certain shape: one value in every column, dictionaries of every width, values of every
 //! depth, and messages that ask for more memory than they have bytes.
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
-};
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Event;
 use prost::Message as _;
-use spanmill_schema::tables::{RESOURCES, TRACES};
+use spanmill_schema::TableId;
 
 use super::block::{self, Row, Value, get};
 use super::expected::expected;
-use super::{Known, NOW, assert_holds, decode, seal};
-use crate::columns::Columns;
-use crate::decode::{DecodeError, VALUE_DEPTH_MAX, walk_traces};
+use super::full::spans::span;
+use super::full::{full, nested, string};
+use super::known::Known;
+use super::store::Store;
+use super::tree::{Group, Logs, Telemetry, Traces, decode, encode, one_group};
+use super::{NOW, arrival, tables};
+use crate::decode::{DecodeError, VALUE_DEPTH_MAX};
 
-fn any(value: Any) -> AnyValue {
-    AnyValue { value: Some(value) }
-}
-
-fn attribute(key: &str, value: Any) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(any(value)),
-        key_strindex: 0,
-    }
-}
-
-fn string(key: &str, value: &str) -> KeyValue {
-    attribute(key, Any::StringValue(value.to_owned()))
-}
-
-fn one_span(
-    resource: Resource,
-    scope: InstrumentationScope,
-    span: Span,
-) -> ExportTraceServiceRequest {
-    ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans {
-            resource: Some(resource),
-            scope_spans: vec![ScopeSpans {
-                scope: Some(scope),
-                spans: vec![span],
-                schema_url: "scope-url".to_owned(),
-            }],
-            schema_url: "resource-url".to_owned(),
-        }],
-    }
-}
-
-/// A span with valid ids and nothing else.
-fn span() -> Span {
-    Span {
-        trace_id: vec![0x1a; 16],
-        span_id: vec![0x1b; 8],
-        ..Span::default()
-    }
-}
-
-/// `depth` arrays or maps (where `map` says so) inside one another.
-pub(super) fn nested(depth: usize, map: fn(usize) -> bool) -> AnyValue {
-    let mut value = any(Any::StringValue("core".to_owned()));
-    for level in 0..depth {
-        value = any(if map(level) {
-            Any::KvlistValue(KeyValueList {
-                values: vec![KeyValue {
-                    key: "in".to_owned(),
-                    value: Some(value),
-                    key_strindex: 0,
-                }],
-            })
-        } else {
-            Any::ArrayValue(ArrayValue {
-                values: vec![value],
-            })
-        });
-    }
-    value
-}
-
-/// A request with one span that has another value in every column.
-pub(super) fn full() -> ExportTraceServiceRequest {
-    let resource = Resource {
-        attributes: vec![
-            string("service.name", "service"),
-            string("r-key", "r-value"),
-        ],
-        dropped_attributes_count: 11,
-        entity_refs: Vec::new(),
-    };
-    let scope = InstrumentationScope {
-        name: "scope".to_owned(),
-        version: "version".to_owned(),
-        attributes: vec![attribute("s-key", Any::BoolValue(true))],
-        dropped_attributes_count: 12,
-    };
-    let promoted = [
-        attribute("http.response.status_code", Any::IntValue(13)),
-        string("http.request.method", "method"),
-        string("http.route", "route"),
-        string("url.path", "path"),
-        string("server.address", "address"),
-        string("db.system.name", "system"),
-        string("rpc.method", "rpc"),
-        string("messaging.destination.name", "destination"),
-    ];
-    let span = Span {
-        parent_span_id: vec![0x1c; 8],
-        trace_state: "span-state".to_owned(),
-        flags: 14,
-        name: "name".to_owned(),
-        kind: 15,
-        start_time_unix_nano: 16,
-        end_time_unix_nano: 16 + 17,
-        attributes: [
-            &promoted[..],
-            &[attribute("a-key", Any::DoubleValue(0.5))],
-            &[KeyValue {
-                value: Some(nested(2, |level| level == 1)),
-                ..string("a-map", "")
-            }],
-        ]
-        .concat(),
-        dropped_attributes_count: 18,
-        events: vec![Event {
-            time_unix_nano: 19,
-            name: "event".to_owned(),
-            attributes: vec![attribute("e-key", Any::BytesValue(vec![0xff]))],
-            dropped_attributes_count: 20,
-        }],
-        dropped_events_count: 21,
-        links: vec![Link {
-            trace_id: vec![0x1d; 16],
-            span_id: vec![0x1e; 8],
-            trace_state: "link-state".to_owned(),
-            attributes: vec![attribute("l-key", Any::IntValue(-1))],
-            dropped_attributes_count: 22,
-            flags: 23,
-        }],
-        dropped_links_count: 24,
-        status: Some(Status {
-            message: "status".to_owned(),
-            code: 25,
-        }),
-        ..span()
-    };
-    one_span(resource, scope, span)
+fn one_item<I>(item: I) -> Vec<Group<I>> {
+    one_group(
+        Resource::default(),
+        InstrumentationScope::default(),
+        vec![item],
+    )
 }
 
 fn n(number: u64) -> Value {
@@ -175,10 +51,12 @@ fn m<const N: usize>(entries: [(&str, &str); N]) -> Value {
 /// Guarantees: the writers' order is the tables' order; two columns of one type are not exchanged.
 #[test]
 fn columns_are_written_in_the_order_of_their_table() {
-    let mut columns = Columns::default();
-    walk_traces(&full().encode_to_vec(), &mut columns, NOW).unwrap();
-    let read = seal(&mut columns);
-    let id = get(&read.resources[0], "ResourceId").clone();
+    let mut store = Store::new(tables(0));
+    let body = encode::<Traces>(&full::<Traces>());
+    store.walk::<Traces>(&body, arrival(NOW)).unwrap();
+    let read = store.seal();
+    let stored = |table| read.rows(table).cloned().collect::<Vec<Row>>();
+    let id = get(&stored(TableId::Resources)[0], "ResourceId").clone();
     let resource = [
         id.clone(),
         n(NOW.into()),
@@ -234,13 +112,16 @@ fn columns_are_written_in_the_order_of_their_table() {
         l([l([n(2)])]),
         l([n(22)]),
     ];
-    let named = |table: &'static spanmill_schema::tables::Table, values: &[Value]| -> Row {
-        assert_eq!(table.columns.len(), values.len());
-        let names = table.columns.iter().map(|column| column.name);
-        names.zip(values.iter().cloned()).collect()
-    };
-    assert_eq!(read.resources, [named(&RESOURCES, &resource)]);
-    assert_eq!(read.spans, [named(&TRACES, &span)]);
+    for (table, values) in [
+        (TableId::Resources, &resource[..]),
+        (TableId::Traces, &span[..]),
+    ] {
+        let columns = &store.tables.table(table).columns;
+        assert_eq!(columns.len(), values.len());
+        let names = columns.iter().map(|column| column.name.clone());
+        let row: Row = names.zip(values.iter().cloned()).collect();
+        assert_eq!(stored(table), [row]);
+    }
 }
 
 /// Scenario: as many distinct event names as need one, two and four bytes a key, and attributes of more
@@ -259,81 +140,63 @@ fn wide_dictionaries_and_long_columns_read_back() {
             attributes: (0..30).map(long).collect(),
             ..span()
         };
-        let request = one_span(Resource::default(), InstrumentationScope::default(), span);
-        let mut columns = Columns::default();
-        walk_traces(&request.encode_to_vec(), &mut columns, NOW).unwrap();
-        let chunk = columns.seal().unwrap();
+        let request = one_item(span);
+        let mut store = Store::new(tables(0));
+        let body = encode::<Traces>(&request);
+        store.walk::<Traces>(&body, arrival(NOW)).unwrap();
+        let chunk = store.columns.seal().unwrap();
         let sealed = chunk.sealed.last().unwrap();
         let (plain, frames) = block::unpack(&sealed.frames);
         assert!(frames > plain.len() >> 20);
-        let rows = block::rows(sealed.table, &plain);
+        let rows = block::rows(store.tables.table(sealed.table), &plain);
+        let (wanted, _) = expected::<Traces>(&request, &store.tables, arrival(NOW));
         for (stored, wanted) in ["Events.Name", "SpanAttributes"].iter().map(|name| {
-            let wanted = &expected(&request).unwrap()[0].span;
-            (get(&rows[0], name).clone(), get(wanted, name).clone())
+            let wanted = get(&wanted[0].stored.row, name);
+            (get(&rows[0], name).clone(), wanted.clone())
         }) {
             assert!(stored == wanted, "{names} names");
         }
     }
 }
 
-/// Scenario: arrays and maps as deep as is allowed, and one level deeper.
-/// Guarantees: the former are stored, the latter refused.
+/// Scenario: arrays and maps as deep as is allowed, and one level deeper, as an attribute of a span and
+/// as the body of a log record.
+/// Guarantees: the former are stored, rows with the latter are left out.
 #[test]
 fn values_nest_up_to_the_bound() {
-    let walk = |value| {
-        let span = Span {
-            attributes: vec![KeyValue {
-                value: Some(value),
-                ..string("deep", "")
-            }],
-            ..span()
-        };
-        let request = one_span(Resource::default(), InstrumentationScope::default(), span);
-        let mut columns = Columns::default();
-        let outcome = walk_traces(&request.encode_to_vec(), &mut columns, NOW);
-        if outcome.is_ok() {
-            let rows = expected(&request).unwrap();
-            assert_holds(&seal(&mut columns), &rows, NOW, &mut Known::new());
-        }
-        outcome
-    };
-    for map in [|_| false, |_| true, |level| level % 2 == 0] {
-        assert_eq!(walk(nested(VALUE_DEPTH_MAX, map)), Ok(1));
-        assert_eq!(
-            walk(nested(VALUE_DEPTH_MAX + 1, map)),
-            Err(DecodeError::TooDeep)
-        );
+    fn walk<S: Telemetry>(item: S::Item) -> (usize, String) {
+        let request = one_item(item);
+        let mut store = Store::new(tables(0));
+        let walked = store.walk::<S>(&encode::<S>(&request), arrival(NOW));
+        let walked = walked.unwrap();
+        let (rows, rejected) = expected::<S>(&request, &store.tables, arrival(NOW));
+        assert_eq!((walked.rows, walked.rejected.rows), (rows.len(), rejected));
+        Known::default().assert_holds::<S>(&store.seal(), &rows, NOW);
+        (walked.rows, walked.rejected.to_string())
     }
-}
-
-/// Scenario: one scope with 1 MiB of attributes over 63 and over 65 spans, in one and in two groups.
-/// Guarantees: what a request's scopes take in rows has a bound, however it is spread; a refused one
-/// leaves nothing.
-#[test]
-fn scope_attributes_are_not_multiplied_without_bound() {
-    let group = |spans| ScopeSpans {
-        scope: Some(InstrumentationScope {
-            attributes: vec![string("large", &"x".repeat(1 << 20))],
-            ..InstrumentationScope::default()
-        }),
-        spans: vec![span(); spans],
-        schema_url: String::new(),
+    let span = |value| Span {
+        attributes: vec![KeyValue {
+            value: Some(value),
+            ..string("deep", "")
+        }],
+        ..span()
     };
-    let walk = |groups: &[usize]| {
-        let request = ExportTraceServiceRequest {
-            resource_spans: vec![ResourceSpans {
-                scope_spans: groups.iter().map(|spans| group(*spans)).collect(),
-                ..ResourceSpans::default()
-            }],
-        };
-        let mut columns = Columns::default();
-        let outcome = walk_traces(&request.encode_to_vec(), &mut columns, NOW);
-        assert_eq!(outcome.is_err(), columns.bytes() == 0);
-        outcome
+    let record = |value| LogRecord {
+        body: Some(value),
+        ..LogRecord::default()
     };
-    assert_eq!(walk(&[63]), Ok(63));
-    assert_eq!(walk(&[65]), Err(DecodeError::ScopeTooLarge));
-    assert_eq!(walk(&[32, 33]), Err(DecodeError::ScopeTooLarge));
+    let refused = (0, format!("1 refused: {}", DecodeError::TooDeep));
+    let maps: [fn(usize) -> bool; 3] = [|_| false, |_| true, |level| level % 2 == 0];
+    for map in maps {
+        let (deep, deeper) = (
+            nested(VALUE_DEPTH_MAX, map),
+            nested(VALUE_DEPTH_MAX + 1, map),
+        );
+        assert_eq!(walk::<Traces>(span(deep.clone())), (1, String::new()));
+        assert_eq!(walk::<Traces>(span(deeper.clone())), refused);
+        assert_eq!(walk::<Logs>(record(deep)), (1, String::new()));
+        assert_eq!(walk::<Logs>(record(deeper)), refused);
+    }
 }
 
 /// Scenario: pieces of one value that are messages only when they are put together.
@@ -353,10 +216,8 @@ fn pieces_of_a_message_are_whole_messages() {
         for field in [2, 2, 1] {
             body.splice(0..0, [field << 3 | 2, body.len() as u8]);
         }
-        assert_eq!(decode(&body).is_ok(), good);
-        assert_eq!(
-            walk_traces(&body, &mut Columns::default(), NOW).is_ok(),
-            good
-        );
+        assert_eq!(decode::<Traces>(&body).is_ok(), good);
+        let walked = Store::new(tables(0)).walk::<Traces>(&body, arrival(NOW));
+        assert_eq!(walked.is_ok(), good);
     }
 }
