@@ -10,13 +10,19 @@ const TICKS_A_SECOND: f64 = 100.0;
 
 /// CPU time in seconds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cpu {
-    pub(crate) user: f64,
-    pub(crate) system: f64,
+pub struct Cpu {
+    /// In the program.
+    pub user: f64,
+    /// In the kernel.
+    pub system: f64,
 }
 
 impl Cpu {
-    pub(crate) fn of(pid: u32) -> Result<Self> {
+    /// What the process has used since it began.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn of(pid: u32) -> Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // The name in parentheses may hold spaces; counting starts behind it.
         let (_, fields) = stat.rsplit_once(") ").context("no such format of /proc")?;
@@ -31,7 +37,9 @@ impl Cpu {
         })
     }
 
-    pub(crate) fn total(self) -> f64 {
+    /// Of both.
+    #[must_use]
+    pub fn total(self) -> f64 {
         self.user + self.system
     }
 }
@@ -48,7 +56,10 @@ impl Sub for Cpu {
 }
 
 /// The most memory that a process has held, in MiB.
-pub(crate) fn peak_memory(pid: u32) -> Result<u64> {
+///
+/// # Errors
+/// When there is no such process.
+pub fn peak_memory(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.split_whitespace().next());

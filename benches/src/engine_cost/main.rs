@@ -2,24 +2,22 @@
 //! acknowledged, and prints what the engine and ClickHouse used for a million of them.
 
 mod corpus;
-mod process;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
-use bytes::{BufMut, Bytes, BytesMut};
+use anyhow::{Result, bail};
+use bytes::Bytes;
 use clap::Parser;
-use h2::client::SendRequest;
-use spanmill_embedded::testing::{TestServer, host_program, start_private};
+use spanmill_embedded::testing::start_private;
 
-use process::{Cpu, peak_memory};
+use spanmill_benches::engine::Engine;
+use spanmill_benches::export::{TRACES, export, frame};
+use spanmill_benches::process::{Cpu, peak_memory};
 
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// Different requests that are sent in turn.
 const REQUESTS: usize = 32;
 const WINDOW: u32 = 1 << 20;
@@ -64,20 +62,22 @@ fn main() -> Result<()> {
     };
     let settings = spanmill_schema::SchemaSettings::default();
     runtime.block_on(spanmill_schema::migrate(&connection, &settings))?;
-    let (engine, address) = start_engine(&options, &clickhouse)?;
-    let engine = Guard(engine);
+    let shards = options.shards.to_string();
+    let settings = ["--shards", &shards, "--reactor", &options.reactor];
+    let engine = Engine::start(&clickhouse, &settings)?;
+    let address = engine.address;
     let clickhouse_pid = clickhouse.server().pid();
     let requests = Arc::new(requests(&options));
 
     // The first requests touch memory, dictionaries and ClickHouse's caches for the first time.
     runtime.block_on(send(&options, &requests, address, REQUESTS))?;
-    let before = (Cpu::of(engine.0.id())?, Cpu::of(clickhouse_pid)?);
+    let before = (Cpu::of(engine.pid())?, Cpu::of(clickhouse_pid)?);
     let begun = Instant::now();
     let count = (options.millions * 1e6) as usize / options.spans_per_request;
     runtime.block_on(send(&options, &requests, address, count))?;
     let seconds = begun.elapsed().as_secs_f64();
     let millions = (count * options.spans_per_request) as f64 / 1e6;
-    let used = Cpu::of(engine.0.id())? - before.0;
+    let used = Cpu::of(engine.pid())? - before.0;
     let clickhouse_used = Cpu::of(clickhouse_pid)? - before.1;
 
     let bytes: usize = requests.iter().map(|request| request.len()).sum();
@@ -92,7 +92,7 @@ fn main() -> Result<()> {
         used.total() / millions,
         used.user / millions,
         used.system / millions,
-        peak_memory(engine.0.id())?
+        peak_memory(engine.pid())?
     );
     println!(
         "clickhouse  {:.3} CPU s per million spans",
@@ -113,38 +113,6 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Ends the engine with the measurement, however that ends.
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // It may have ended by itself; either way it is gone after this.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_engine(options: &Options, clickhouse: &TestServer) -> Result<(Child, SocketAddr)> {
-    let spanmill = &host_program()[0];
-    let mut engine = Command::new(spanmill)
-        .arg("engine")
-        .args(["--shards", &options.shards.to_string()])
-        .args(["--reactor", &options.reactor])
-        .args(["--clickhouse", &clickhouse.native_addr().to_string()])
-        .args(["--clickhouse-http", &clickhouse.http_url()])
-        .args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"])
-        .args(["--admin", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let stdout = engine.stdout.take().context("the engine's output")?;
-    for line in BufReader::new(stdout).lines() {
-        if let Some(address) = line?.trim().strip_prefix("OTLP/gRPC") {
-            return Ok((engine, address.trim().parse()?));
-        }
-    }
-    bail!("the engine ended before it listened")
-}
-
 /// Framed requests, ready to be sent.
 fn requests(options: &Options) -> Vec<Bytes> {
     let mut random = fastrand::Rng::with_seed(7);
@@ -155,11 +123,7 @@ fn requests(options: &Options) -> Vec<Bytes> {
         if options.gzip {
             body = gzip(&body);
         }
-        let mut framed = BytesMut::with_capacity(body.len() + 5);
-        framed.put_u8(u8::from(options.gzip));
-        framed.put_u32(body.len() as u32);
-        framed.put_slice(&body);
-        framed.freeze()
+        frame(&body, options.gzip)
     });
     framed.collect()
 }
@@ -198,7 +162,8 @@ async fn send(
                     if index >= count {
                         return anyhow::Ok(());
                     }
-                    export(client.clone(), &requests[index % requests.len()], gzip).await?;
+                    let body = &requests[index % requests.len()];
+                    export(client.clone(), TRACES, body, gzip).await?;
                 }
             }));
         }
@@ -207,32 +172,4 @@ async fn send(
         task.await??;
     }
     Ok(())
-}
-
-/// One Export call.
-async fn export(client: SendRequest<Bytes>, body: &Bytes, gzip: bool) -> Result<()> {
-    let encoding = if gzip { "gzip" } else { "identity" };
-    let request = http::Request::post(EXPORT)
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("grpc-encoding", encoding)
-        .body(())?;
-    let mut client = client.ready().await?;
-    let (response, mut stream) = client.send_request(request, false)?;
-    stream.send_data(body.clone(), true)?;
-    let response = response.await?;
-    let refused = response.headers().get("grpc-message").cloned();
-    let mut answer = response.into_body();
-    while let Some(data) = answer.data().await {
-        let length = data?.len();
-        answer.flow_control().release_capacity(length)?;
-    }
-    let trailers = answer.trailers().await?;
-    match trailers
-        .as_ref()
-        .and_then(|trailers| trailers.get("grpc-status"))
-    {
-        Some(status) if status == "0" => Ok(()),
-        _ => bail!("a request was refused: {refused:?}"),
-    }
 }
