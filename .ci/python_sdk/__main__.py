@@ -1,5 +1,6 @@
 """Starts `spanmill up`, sends it what the unmodified OpenTelemetry SDK for Python can say, over gRPC
-and HTTP, each with and without gzip, and compares every field with what SQL reads back.
+and HTTP, each without compression, with gzip and with deflate, and compares every field with what SQL
+reads back.
 
 Usage: python3 .ci/python_sdk PATH_OF_SPANMILL  (after pip install -r .ci/requirements.txt)
 Exits with 0 when everything that was sent is stored as it was sent.
@@ -42,8 +43,10 @@ def ways(greeting):
     return {
         "gRPC": over_grpc(None),
         "gRPC gzip": over_grpc(grpc.Compression.Gzip),
+        "gRPC deflate": over_grpc(grpc.Compression.Deflate),
         "HTTP": over_http(None),
         "HTTP gzip": over_http(Compression.Gzip),
+        "HTTP deflate": over_http(Compression.Deflate),
     }
 
 

@@ -16,12 +16,13 @@ use spanmill_engine::ReactorChoice;
 use way::on_each_way;
 
 on_each_reactor! {
-    /// Scenario: the SDK exports a trace over gRPC and HTTP, each with and without gzip: resource and scope
+    /// Scenario: the SDK exports a trace over each way, which are gRPC, HTTP with protobuf and HTTP
+    /// with JSON, each without compression, with gzip and with zstd: resource and scope
     /// with attributes of every type and schema URLs, every kind and status, attributes of every type,
     /// promoted and not, events, links, trace state, flags, a remote and a local parent, times to the
     /// nanosecond, and counts of what limits made it drop.
     /// Guarantees: every field is stored as it was set and typed as it was; the view shows the same in the
-    /// Collector's form; the trace index holds the first and the last start; gzip was really spoken.
+    /// Collector's form; the trace index holds the first and the last start; compression was really spoken.
     everything_of_traces_is_stored
 
     /// Scenario: the SDK exports log records over each way: with a body of every type and without, with
@@ -46,7 +47,7 @@ on_each_reactor! {
 fn everything_of_traces_is_stored(reactor: ReactorChoice) {
     on_each_way(reactor, |stack, way| {
         for send in [traces::send_everything, traces::send_past_limits] {
-            let sent = send(traces::exporter(stack, way));
+            let sent = way.carries(send(traces::exporter(stack, way)));
             traces::assert_stored(stack, way, &sent);
         }
     });
@@ -56,7 +57,7 @@ fn everything_of_logs_is_stored(reactor: ReactorChoice) {
     on_each_way(reactor, |stack, way| {
         let service = format!("rust-shop over {way}");
         let sent = logs::send_everything(logs::exporter(stack, way), &service);
-        logs::assert_stored(stack, &service, &sent);
+        logs::assert_stored(stack, &service, &way.carries(sent));
     });
 }
 
@@ -65,8 +66,8 @@ fn everything_of_metrics_is_stored(reactor: ReactorChoice) {
         for temporality in [Temporality::Cumulative, Temporality::Delta] {
             let service = format!("rust-shop over {way}, {temporality:?}");
             let exporter = metrics::exporter(stack, way, temporality);
-            let sent = metrics::send_everything(exporter, &service);
-            metrics::assert_stored(stack, &service, &sent.rows);
+            let (sent, _until_read) = metrics::send_everything(exporter, &service);
+            metrics::assert_stored(stack, &service, &way.carries(sent));
         }
     });
 }

@@ -5,7 +5,9 @@ use std::fmt;
 use opentelemetry_otlp::{
     Compression, Protocol, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
+use serde_json::{Value, json};
 use spanmill_engine::ReactorChoice;
+use spanmill_schema::ValueType;
 
 use crate::support::{Stack, metrics};
 
@@ -26,11 +28,16 @@ impl fmt::Display for Way {
     }
 }
 
-const WAYS: [(Protocol, Option<Compression>); 4] = [
+const WAYS: [(Protocol, Option<Compression>); 9] = [
     (Protocol::Grpc, None),
     (Protocol::Grpc, Some(Compression::Gzip)),
+    (Protocol::Grpc, Some(Compression::Zstd)),
     (Protocol::HttpBinary, None),
     (Protocol::HttpBinary, Some(Compression::Gzip)),
+    (Protocol::HttpBinary, Some(Compression::Zstd)),
+    (Protocol::HttpJson, None),
+    (Protocol::HttpJson, Some(Compression::Gzip)),
+    (Protocol::HttpJson, Some(Compression::Zstd)),
 ];
 
 /// Calls `send` with a stack of its own for each way, and sees that what was sent was compressed on those
@@ -63,6 +70,15 @@ pub(crate) fn on_each_way(reactor: ReactorChoice, send: impl Fn(&Stack, Way)) {
 }
 
 impl Way {
+    /// What is expected of these rows when they come this way. In JSON the SDK writes doubles that are not
+    /// finite as null, and so does not send them.
+    pub(crate) fn carries(self, mut rows: Vec<Value>) -> Vec<Value> {
+        if self.protocol == Protocol::HttpJson {
+            rows.iter_mut().for_each(without_non_finite);
+        }
+        rows
+    }
+
     /// An exporter's builder set up for gRPC.
     pub(crate) fn over_grpc<B: WithExportConfig + WithTonicConfig>(
         self,
@@ -90,6 +106,33 @@ impl Way {
             Some(compression) => builder.with_compression(compression),
             None => builder,
         }
+    }
+}
+
+/// Makes every attribute and body that is not a finite double "no value".
+fn without_non_finite(value: &mut Value) {
+    if let Value::Object(row) = &mut *value
+        && let (Some(body), Some(kind)) = (row.get("body"), row.get("body_type"))
+    {
+        let mut body = json!(["body", body, kind]);
+        without_non_finite(&mut body);
+        row["body"] = body[1].take();
+        row["body_type"] = body[2].take();
+    }
+    if let Value::Array(entry) = &mut *value
+        && let [_, Value::String(text), kind] = entry.as_mut_slice()
+    {
+        if *kind == ValueType::Double as u8 && ["NaN", "+Inf", "-Inf"].contains(&text.as_str()) {
+            text.clear();
+            *kind = json!(ValueType::Empty as u8);
+        } else if *kind == ValueType::Array as u8 {
+            *text = text.replace("\"+Inf\"", "null");
+        }
+    }
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(without_non_finite),
+        Value::Object(row) => row.values_mut().for_each(without_non_finite),
+        _ => (),
     }
 }
 

@@ -21,15 +21,12 @@ use crate::rows::{nanos, text, with};
 /// Nothing is collected but when the test asks.
 const NEVER: Duration = Duration::from_secs(86_400);
 
-/// What was sent and acknowledged.
-pub(crate) struct Sent {
-    pub(crate) rows: Vec<Value>,
-    /// Collects and sends once more when it is dropped.
-    _provider: SdkMeterProvider,
-}
-
-/// Measures with every instrument and exports, twice.
-pub(crate) fn send_everything(exporter: MetricExporter, service: &str) -> Sent {
+/// Measures with every instrument and exports, twice. What comes with the points collects and sends once
+/// more when it is dropped.
+pub(crate) fn send_everything(
+    exporter: MetricExporter,
+    service: &str,
+) -> (Vec<Value>, SdkMeterProvider) {
     let preference = exporter.temporality();
     let collections = Collections::default();
     let watched = Watched {
@@ -64,10 +61,7 @@ pub(crate) fn send_everything(exporter: MetricExporter, service: &str) -> Sent {
         let points = points(service, preference, round);
         points.into_iter().map(timed).collect::<Vec<_>>()
     });
-    Sent {
-        rows: rows.collect(),
-        _provider: provider,
-    }
+    (rows.collect(), provider)
 }
 
 fn scope_name(point: &Value) -> String {
