@@ -165,7 +165,7 @@ fn faults_are_refused_in_json(reactor: ReactorChoice) {
     let span = json!({ "traceId": hex, "spanId": "eee19b7ec3c1b174", "startTimeUnixNano": now() });
     let mut unfit = span.clone();
     unfit["name"] = json!(["text"]);
-    let good = request(&TRACES, &[span.clone()]).to_string();
+    let good = request(&TRACES, std::slice::from_ref(&span)).to_string();
     let unfit = request(&TRACES, &[span, unfit]).to_string();
     let cases = [
         ("nothing", ""),
