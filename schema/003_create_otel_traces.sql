@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_traces {{on_cluster}}
     INDEX idx_trace_id_hex lower(hex(TraceId)) TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = {{Replicated}}MergeTree
-PARTITION BY toStartOfHour(Timestamp)
+PARTITION BY toStartOfHour(Timestamp, 'UTC')
 ORDER BY (ServiceName, SpanName, toDateTime(Timestamp))
 SETTINGS
     ttl_only_drop_parts = 1,
@@ -81,7 +81,7 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_trace_index {{on_cluster}}
     `End` SimpleAggregateFunction(max, DateTime64(9)) CODEC(ZSTD(1))
 )
 ENGINE = {{Replicated}}AggregatingMergeTree
-PARTITION BY toDate(Start)
+PARTITION BY toDate(Start, 'UTC')
 ORDER BY TraceHash
 SETTINGS ttl_only_drop_parts = 1, {{deduplication}};
 

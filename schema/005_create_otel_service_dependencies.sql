@@ -31,12 +31,12 @@ ENGINE = Distributed({{cluster}}, 'spanmill', 'otel_service_dependencies_touched
 CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_service_dependencies_touched_mv {{on_cluster}}
 TO spanmill.otel_service_dependencies_touched
 AS SELECT
-    arrayJoin([Touched, Touched + toIntervalHour(1), toStartOfHour(Earlier)]) AS Hour,
+    arrayJoin([Touched, Touched + toIntervalHour(1), toStartOfHour(Earlier, 'UTC')]) AS Hour,
     now() AS Marked
 FROM
 (
     SELECT
-        toStartOfHour(toDateTime(Timestamp)) AS Touched,
+        toStartOfHour(toDateTime(Timestamp), 'UTC') AS Touched,
         toDateTime(min(Timestamp)) - toIntervalMinute(5) AS Earlier
     FROM spanmill.otel_traces
     GROUP BY Touched
@@ -92,30 +92,27 @@ ARRAY JOIN arrayZip(h.Edges.1, h.Edges.2, h.Edges.3, h.Edges.4) AS edge;
 -- - and once no mark came for ten minutes, or every hour while marks keep coming,
 -- - while all spans that it needs are kept.
 CREATE OR REPLACE VIEW spanmill.otel_service_dependencies_due {{on_cluster}}
-AS SELECT t.Hour AS Hour
+AS SELECT Hour
 FROM
 (
-    SELECT Hour, max(Marked) AS Marked
+    SELECT Hour, Marked, toDateTime(0) AS Computed
     FROM spanmill.otel_service_dependencies_touched{{distributed}}
-    GROUP BY Hour
-) AS t
-LEFT JOIN
-(
-    SELECT Hour, max(Computed) AS Computed
+    UNION ALL
+    SELECT Hour, toDateTime(0), Computed
     FROM spanmill.otel_service_dependencies_hours{{distributed}}
-    GROUP BY Hour
-) AS c ON c.Hour = t.Hour
-WHERE t.Hour + toIntervalHour(1) <= now()
-    AND t.Marked + toIntervalMinute(10) >= c.Computed
-    AND (t.Marked + toIntervalMinute(10) <= now()
-        OR greatest(c.Computed, t.Hour + toIntervalHour(1)) + toIntervalHour(1) <= now())
-    AND t.Hour - toIntervalHour(2) > now() - toIntervalDay({{retention_raw}})
-ORDER BY t.Hour DESC
+)
+GROUP BY Hour
+HAVING Hour + toIntervalHour(1) <= now()
+    AND max(Marked) + toIntervalMinute(10) >= max(Computed)
+    AND (max(Marked) + toIntervalMinute(10) <= now()
+        OR greatest(max(Computed), Hour + toIntervalHour(1)) + toIntervalHour(1) <= now())
+    AND Hour - toIntervalHour(2) > now() - toIntervalDay({{retention_raw}})
+ORDER BY Hour DESC
 LIMIT 4;
 
--- Computes them. The hours are asked for once, as a scalar: they prune partitions, and an hour marked
--- meanwhile cannot be half in. The join is on a hash of trace and span id; when the parents exceed the
--- memory given below it goes to disk in parts.
+-- Computes them. The hours are asked for once, as a scalar, so that an hour that becomes due meanwhile
+-- cannot be half in; as subqueries, because only those prune partitions. The join is on a hash of trace
+-- and span id; what exceeds the memory given below goes to disk.
 CREATE VIEW IF NOT EXISTS spanmill.otel_service_dependencies_computed {{on_cluster}}
 AS WITH (SELECT groupArray(Hour) FROM spanmill.otel_service_dependencies_due) AS hours
 SELECT
@@ -136,19 +133,22 @@ FROM
     FROM
     (
         SELECT
-            toStartOfHour(toDateTime(Timestamp)) AS Hour,
+            toStartOfHour(toDateTime(Timestamp), 'UTC') AS Hour,
             cityHash64(TraceId, ParentSpanId) AS ParentHash,
             ServiceName,
             StatusCode
         FROM spanmill.otel_traces{{distributed}}
-        WHERE toStartOfHour(Timestamp) IN hours AND notEmpty(ParentSpanId)
+        WHERE notEmpty(hours)
+            AND toStartOfHour(Timestamp, 'UTC') GLOBAL IN (SELECT arrayJoin(hours))
+            AND notEmpty(ParentSpanId)
     ) AS child
     GLOBAL SEMI LEFT JOIN
     (
         SELECT toDateTime(Timestamp) AS Time, cityHash64(TraceId, SpanId) AS SpanHash, ServiceName
         FROM spanmill.otel_traces{{distributed}}
-        WHERE toStartOfHour(Timestamp)
-            IN arrayFlatten(arrayMap(hour -> [hour - 3600, hour, hour + 3600], hours))
+        WHERE notEmpty(hours)
+            AND toStartOfHour(Timestamp, 'UTC')
+                GLOBAL IN (SELECT arrayJoin(hours) + arrayJoin([-3600, 0, 3600]))
     ) AS parent ON parent.SpanHash = child.ParentHash
     WHERE parent.ServiceName != child.ServiceName
         AND parent.Time >= child.Hour - toIntervalHour(1)
@@ -159,7 +159,7 @@ FROM
     SELECT arrayJoin(hours), '', '', 0, 0
 )
 GROUP BY Hour
-SETTINGS join_algorithm = 'grace_hash', max_bytes_in_join = 500000000;
+SETTINGS join_algorithm = 'grace_hash', max_bytes_in_join = 200000000, grace_hash_join_initial_buckets = 8;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_service_dependencies_1h_mv {{on_cluster}}
 REFRESH EVERY 5 MINUTE APPEND TO spanmill.otel_service_dependencies_hours

@@ -17,13 +17,12 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics_dirty {{on_cluster}}
     `MetricType` UInt8 CODEC(ZSTD(1)),
     `Points` SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
     -- The later of arrival and the bucket's end.
-    `Due` SimpleAggregateFunction(max, DateTime) CODEC(Delta(4), ZSTD(1)),
-    INDEX idx_due Due TYPE minmax GRANULARITY 1
+    `Due` SimpleAggregateFunction(max, DateTime) CODEC(Delta(4), ZSTD(1))
 )
 ENGINE = {{Replicated}}AggregatingMergeTree
 PARTITION BY toDate(Due)
 ORDER BY (Bucket, MetricName, ServiceName, MetricType)
-SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, {{deduplication}};
+SETTINGS ttl_only_drop_parts = 1, {{deduplication}};
 
 ALTER TABLE spanmill.otel_metrics_dirty {{on_cluster}}
 MODIFY TTL Due + toIntervalDay({{retention_raw}} + 1);
@@ -40,13 +39,12 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics_done {{on_cluster}}
     `Run` DateTime64(9) CODEC(ZSTD(1)),
     `Points` SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
     -- The later of the run and the end of the hour that the bucket lies in.
-    `Due` SimpleAggregateFunction(max, DateTime) CODEC(Delta(4), ZSTD(1)),
-    INDEX idx_due Due TYPE minmax GRANULARITY 1
+    `Due` SimpleAggregateFunction(max, DateTime) CODEC(Delta(4), ZSTD(1))
 )
 ENGINE = {{Replicated}}AggregatingMergeTree
 PARTITION BY toDate(Due)
 ORDER BY (Resolution, Bucket, MetricName, ServiceName, MetricType, Run)
-SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, {{deduplication}};
+SETTINGS ttl_only_drop_parts = 1, {{deduplication}};
 
 ALTER TABLE spanmill.otel_metrics_done {{on_cluster}}
 MODIFY TTL Due + toIntervalDay({{retention_raw}} + 1);
@@ -303,7 +301,7 @@ SELECT
     if(empty(Comparable), nan, arrayMax(Comparable)) AS Max,
     arraySum(V) AS Sum
 FROM sorted
-SETTINGS max_bytes_before_external_group_by = 1000000000;
+SETTINGS max_bytes_before_external_group_by = 2000000000;
 
 -- Histograms with explicit bounds, and summaries, which have none.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_metrics_5m_histograms {{on_cluster}}
@@ -409,7 +407,7 @@ SELECT
     anyIf(Sample.Values, Position = Length) AS `ValueAtQuantiles.Value`
 FROM steps
 GROUP BY MetricName, ServiceName, SeriesId, MetricType, Bucket, Layout
-SETTINGS max_bytes_before_external_group_by = 1000000000;
+SETTINGS max_bytes_before_external_group_by = 2000000000;
 
 -- Exponential histograms. Halving the scale joins pairs of buckets: index i becomes floor(i / 2), which
 -- is exact. A sample after a reset counts in full; it shows in any count that is smaller than in the
@@ -588,4 +586,4 @@ SELECT
     Negative.3 AS `Negative.First`,
     Negative.4 AS `Negative.Last`
 FROM summed
-SETTINGS max_bytes_before_external_group_by = 1000000000;
+SETTINGS max_bytes_before_external_group_by = 2000000000;

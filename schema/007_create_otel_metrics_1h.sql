@@ -167,7 +167,7 @@ SELECT
     if(Comparable = 0, nan, GreatestMax) AS Max,
     Sum
 FROM grouped
-SETTINGS max_bytes_before_external_group_by = 1000000000, do_not_merge_across_partitions_select_final = 1;
+SETTINGS max_bytes_before_external_group_by = 2000000000, do_not_merge_across_partitions_select_final = 1;
 
 -- Histograms with explicit bounds, and summaries.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spanmill.otel_metrics_1h_histograms {{on_cluster}}
@@ -263,7 +263,7 @@ SELECT
     anyIf(Row.Values, Position = Length) AS `ValueAtQuantiles.Value`
 FROM steps
 GROUP BY MetricName, ServiceName, SeriesId, MetricType, Hour, Layout
-SETTINGS max_bytes_before_external_group_by = 1000000000, do_not_merge_across_partitions_select_final = 1;
+SETTINGS max_bytes_before_external_group_by = 2000000000, do_not_merge_across_partitions_select_final = 1;
 
 -- Exponential histograms: the rows' buckets are brought to the hour's smallest scale, and whether a
 -- step is a reset is found as between samples.
@@ -422,4 +422,4 @@ SELECT
     Negative.3 AS `Negative.First`,
     Negative.4 AS `Negative.Last`
 FROM summed
-SETTINGS max_bytes_before_external_group_by = 1000000000, do_not_merge_across_partitions_select_final = 1;
+SETTINGS max_bytes_before_external_group_by = 2000000000, do_not_merge_across_partitions_select_final = 1;

@@ -28,7 +28,10 @@ pub(crate) fn engine(
     } = addresses;
     let lines = [
         ("OTLP/gRPC", otlp_grpc.to_string()),
-        ("OTLP/HTTP", format!("http://{otlp_http}/v1/traces")),
+        (
+            "OTLP/HTTP",
+            format!("http://{otlp_http} (/v1/traces /v1/logs /v1/metrics)"),
+        ),
         (
             "Admin",
             format!("http://{admin} (/healthz /readyz /metrics)"),

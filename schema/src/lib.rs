@@ -15,7 +15,7 @@ mod template;
 mod value_type;
 
 pub use error::{MigrateError, NotReady, ServerError};
-pub use promoted::{PROMOTED_LOGS, PROMOTED_MAX, PROMOTED_SPANS};
+pub use promoted::{PROMOTED_LOG_ALWAYS, PROMOTED_LOGS, PROMOTED_MAX, PROMOTED_SPANS};
 pub use promoted::{Promoted, PromotedError, PromotedKind};
 pub use run::{Report, migrate, verify};
 pub use settings::{Retention, SchemaSettings};

@@ -101,7 +101,6 @@ mod tests {
             let says = |words: &str| statement.contains(words);
             let replaces = says("OR REPLACE")
                 || says("MODIFY TTL")
-                || says("MODIFY QUERY")
                 || says("{{span_promoted_columns}}")
                 || says("{{log_promoted_columns}}");
             assert!(

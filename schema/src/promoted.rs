@@ -56,6 +56,9 @@ pub enum PromotedError {
         /// The table's name.
         table: &'static str,
     },
+    /// [`PROMOTED_LOG_ALWAYS`] as another kind.
+    #[error("the log attribute {PROMOTED_LOG_ALWAYS} is always promoted, and always as keyword")]
+    Fixed,
     /// More than [`PROMOTED_MAX`].
     #[error("{0} promoted attributes are more than {PROMOTED_MAX}, the most that a table may have")]
     TooMany(usize),
@@ -144,7 +147,11 @@ pub const PROMOTED_SPANS: &[&str] = &[
 ];
 
 /// Log attributes that are promoted unless configuration says otherwise.
-pub const PROMOTED_LOGS: &[&str] = &["exception.type"];
+pub const PROMOTED_LOGS: &[&str] = &[PROMOTED_LOG_ALWAYS];
+
+/// The log attribute that is promoted whatever configuration says, as a keyword: the hourly rollup of
+/// errors tells them apart by its column.
+pub const PROMOTED_LOG_ALWAYS: &str = "exception.type";
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,10 @@
 
 use std::borrow::Cow;
 
-use crate::promoted::{PROMOTED_LOGS, PROMOTED_MAX, PROMOTED_SPANS, Promoted, PromotedError};
+use crate::promoted::{
+    PROMOTED_LOG_ALWAYS, PROMOTED_LOGS, PROMOTED_MAX, PROMOTED_SPANS, Promoted, PromotedError,
+    PromotedKind,
+};
 
 /// One column as a block header names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,11 +72,16 @@ pub struct Tables {
 pub const DATABASE: &str = "spanmill";
 
 impl Tables {
-    /// The tables with these attributes promoted.
+    /// The tables with these attributes promoted, and [`PROMOTED_LOG_ALWAYS`].
     ///
     /// # Errors
     /// When two columns of a table would have one name, or there are more than [`PROMOTED_MAX`].
-    pub fn new(spans: Vec<Promoted>, logs: Vec<Promoted>) -> Result<Self, PromotedError> {
+    pub fn new(spans: Vec<Promoted>, mut logs: Vec<Promoted>) -> Result<Self, PromotedError> {
+        match logs.iter().find(|log| log.key == PROMOTED_LOG_ALWAYS) {
+            Some(log) if log.kind != PromotedKind::Keyword => return Err(PromotedError::Fixed),
+            Some(_) => {}
+            None => logs.insert(0, PROMOTED_LOG_ALWAYS.parse()?),
+        }
         Ok(Tables {
             tables: [
                 table(TableId::Resources, Partition::Whole, &[RESOURCES], &[])?,
@@ -405,6 +413,17 @@ mod tests {
             let mut columns = traces.columns.iter();
             columns.any(|c| c.name == promoted.column && c.kind == promoted.kind.column_type())
         }));
+    }
+
+    /// Scenario: no log attribute is configured, then the one that the rollup of errors needs as another kind.
+    /// Guarantees: its column is there all the same, and never of another type.
+    #[test]
+    fn what_rollups_need_is_always_promoted() {
+        let tables = Tables::new(vec![], vec![]).unwrap();
+        let columns = &tables.table(TableId::Logs).columns;
+        assert!(columns.iter().any(|column| column.name == "ExceptionType"));
+        let text = vec!["exception.type=text".parse().unwrap()];
+        assert_eq!(Tables::new(vec![], text), Err(PromotedError::Fixed));
     }
 
     /// Scenario: attributes whose columns would be named like another's, or like one that is there.

@@ -9,6 +9,7 @@ mod problem;
 mod reader;
 mod reference;
 mod sources;
+mod stored;
 pub(crate) mod table;
 mod validate;
 mod values;

@@ -205,7 +205,7 @@ pub(crate) static PROMOTED_LOG_ATTRIBUTES: Setting = Setting {
     value: "LIST",
     accepts: PROMOTED,
     default: Default::Text("exception.type"),
-    help: "Log attributes that get a column of their own, likewise",
+    help: "Log attributes that get a column of their own, likewise; exception.type always does",
     secret: false,
 };
 

@@ -3,23 +3,20 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use spanmill_embedded::Port;
 use spanmill_engine::ReactorChoice;
-use spanmill_schema::{Promoted, Retention, SchemaSettings, Tables};
 use tracing_subscriber::EnvFilter;
 
 use super::problem::Problem;
 use super::reader::Reader;
 use super::sources::Raw;
+use super::stored;
 use super::table::{self, Setting};
 use super::values::{self, Secret};
-use super::{
-    Batching, ClickHouse, EmbeddedPorts, Listeners, Log, LogFormat, Memory, Settings, Timestamps,
-};
+use super::{Batching, ClickHouse, EmbeddedPorts, Listeners, Log, LogFormat, Memory, Settings};
 use crate::command_line::Command;
 
 const ROWS_MAX: usize = 10_000_000;
@@ -34,13 +31,13 @@ pub(super) fn settings(
     let data_dir = data_dir(&mut reader);
     let clickhouse = clickhouse(command, &mut reader);
     let embedded = embedded_ports(&mut reader);
-    let schema = schema(&mut reader);
+    let schema = stored::schema(&mut reader);
     let listeners = listeners(&mut reader);
     let shards = shards(&mut reader);
     let reactor = reader.read(&table::REACTOR, reactor);
     let batching = batching(&mut reader);
     let memory = memory(&mut reader);
-    let timestamps = timestamps(&mut reader, schema.as_ref());
+    let timestamps = stored::timestamps(&mut reader, schema.as_ref());
     let drain_timeout = reader.time(
         &table::DRAIN_TIMEOUT,
         Duration::ZERO,
@@ -229,57 +226,6 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && same_host
 }
 
-fn schema(reader: &mut Reader<'_>) -> Option<SchemaSettings> {
-    // Each list by itself first, so that a clash is told with its key and source.
-    let spans = reader.read(&table::PROMOTED_SPAN_ATTRIBUTES, |text| {
-        promoted(text, |spans| (spans, Vec::new()))
-    });
-    let logs = reader.read(&table::PROMOTED_LOG_ATTRIBUTES, |text| {
-        promoted(text, |logs| (Vec::new(), logs))
-    });
-    let retention = retention(reader);
-    let cluster = match reader.raw.is_given(&table::CLICKHOUSE_CLUSTER) {
-        true => reader.read(&table::CLICKHOUSE_CLUSTER, values::cluster),
-        false => Some(None),
-    };
-    let tables = Tables::new(spans?, logs?);
-    let tables = tables.map_err(|error| reader.relation(error.to_string()));
-    Some(SchemaSettings {
-        tables: Arc::new(tables.ok()?),
-        retention: retention?,
-        cluster: cluster?,
-    })
-}
-
-/// A list whose attributes get along with each other in the table that `side` puts them into.
-fn promoted(
-    text: &str,
-    side: impl FnOnce(Vec<Promoted>) -> (Vec<Promoted>, Vec<Promoted>),
-) -> Result<Vec<Promoted>, String> {
-    let list = values::promoted(text)?;
-    let (spans, logs) = side(list.clone());
-    match Tables::new(spans, logs) {
-        Ok(_) => Ok(list),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn retention(reader: &mut Reader<'_>) -> Option<Retention> {
-    let mut days = |setting| {
-        let most = usize::from(Retention::DAYS_MAX);
-        let days = reader.read(setting, |text| values::number(text, 1..=most))?;
-        u16::try_from(days).ok()
-    };
-    let raw = days(&table::RETENTION_RAW);
-    let five_minutes = days(&table::RETENTION_5M);
-    let hour = days(&table::RETENTION_1H);
-    Some(Retention {
-        raw_days: raw?,
-        five_minute_days: five_minutes?,
-        hour_days: hour?,
-    })
-}
-
 fn reactor(text: &str) -> Result<ReactorChoice, String> {
     match text {
         "auto" => Ok(ReactorChoice::Auto),
@@ -348,22 +294,6 @@ fn memory(reader: &mut Reader<'_>) -> Option<Memory> {
     Some(Memory {
         request_bytes_max: request?,
         pending_bytes_max: pending?,
-    })
-}
-
-fn timestamps(reader: &mut Reader<'_>, schema: Option<&SchemaSettings>) -> Option<Timestamps> {
-    let day = Duration::from_hours(24);
-    let most = day * u32::from(Retention::DAYS_MAX);
-    let least = Duration::from_mins(1);
-    let future_max = reader.time(&table::TIMESTAMP_FUTURE_MAX, least, most);
-    let past_max = if reader.raw.is_given(&table::TIMESTAMP_PAST_MAX) {
-        reader.time(&table::TIMESTAMP_PAST_MAX, least, most)
-    } else {
-        schema.map(|schema| day * u32::from(schema.retention.raw_days))
-    };
-    Some(Timestamps {
-        past_max: past_max?,
-        future_max: future_max?,
     })
 }
 

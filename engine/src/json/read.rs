@@ -10,6 +10,9 @@ use super::schema::{Field, Kind, Message};
 use super::write::Writer;
 use crate::decode::VALUE_DEPTH_MAX;
 
+/// Bytes of a text that an error shows.
+const FOUND_BYTES_MAX: usize = 64;
+
 /// A whole Export request.
 pub(super) struct Request<'r, 'w> {
     pub(super) message: &'static Message,
@@ -233,7 +236,8 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let found = Unexpected::Str(text);
+        // Short, so that the error still says where.
+        let found = Unexpected::Str(&text[..text.floor_char_boundary(FOUND_BYTES_MAX)]);
         let wrong = |value: &Self| E::invalid_value(found, value);
         let number = self.field.number;
         match self.field.kind {

@@ -5,7 +5,8 @@ use spanmill_engine::ReactorChoice;
 
 use crate::support::Stack;
 use crate::support::grpc::{Call, GrpcClient, message, prefixed};
-use crate::support::spans::{bad_bodies, good, gzip, new_trace_id};
+use crate::support::packed::{PACKINGS, gzip, zlib};
+use crate::support::spans::{bad_bodies, good, new_trace_id};
 use crate::{assert_grpc_goes_on, code, on_each_reactor};
 
 on_each_reactor! {
@@ -19,7 +20,7 @@ on_each_reactor! {
     empty_requests_succeed
 }
 
-/// Scenario: every fault that protobuf and OTLP know, plain and as gzip, one after the other on one
+/// Scenario: every fault that protobuf knows, plain and as gzip, one after the other on one
 /// connection.
 /// Guarantee: INVALID_ARGUMENT with a text and without a retry hint; the good span beside the fault is not
 /// stored either.
@@ -104,45 +105,57 @@ fn more_or_less_than_one_message(reactor: ReactorChoice) {
     }
 }
 
-/// Scenario: gzip that is damaged, cut short, not gzip at all, or not announced; an encoding that nobody
-/// knows; a flag that gRPC does not have.
+/// Scenario: bodies of each encoding that are damaged, cut short, followed by rubbish, empty, plain, or not
+/// announced; an encoding that nobody knows; a flag that gRPC does not have.
 /// Guarantee: INVALID_ARGUMENT, or UNIMPLEMENTED with the encodings that are taken; nothing stored.
 fn wrong_compression(reactor: ReactorChoice) {
     let stack = Stack::shared(reactor);
     let mut client = GrpcClient::connect(stack.grpc_addr());
     let id = new_trace_id();
     let body = good(id);
-    let packed = gzip(&body);
-    let mut damaged = packed.clone();
-    // The checksum of the content is in the eight bytes at the end.
-    damaged[packed.len() - 6] ^= 1;
-    let cut = &packed[..packed.len() - 1];
-    let followed = [&packed[..], b"rubbish"].concat();
-    let cases: [(&str, u8, &[u8], Option<&'static str>); 9] = [
-        ("damaged gzip", 1, &damaged, Some("gzip")),
-        ("gzip cut short", 1, cut, Some("gzip")),
-        ("no bytes called gzip", 1, b"", Some("gzip")),
-        ("gzip followed by rubbish", 1, &followed, Some("gzip")),
-        ("plain protobuf called gzip", 1, &body, Some("gzip")),
-        ("gzip without grpc-encoding", 1, &packed, None),
-        ("gzip called identity", 1, &packed, Some("identity")),
-        ("gzip without the flag", 0, &packed, Some("gzip")),
-        ("flag 2", 2, &packed, Some("gzip")),
-    ];
-    for (fault, flag, data, encoding) in cases {
-        let mut call = Call::new([message(flag, data)]);
-        if let Some(encoding) = encoding {
-            call = call.header("grpc-encoding", encoding);
+    for (name, pack) in PACKINGS {
+        let packed = pack(&body);
+        let cut = &packed[..packed.len() - 1];
+        let followed = [&packed[..], b"rubbish"].concat();
+        let mut cases: Vec<(&str, u8, &[u8], Option<&'static str>)> = vec![
+            ("cut short", 1, cut, Some(name)),
+            ("no bytes", 1, b"", Some(name)),
+            ("followed by rubbish", 1, &followed, Some(name)),
+            ("without grpc-encoding", 1, &packed, None),
+            ("called identity", 1, &packed, Some("identity")),
+            ("without the flag", 0, &packed, Some(name)),
+            ("flag 2", 2, &packed, Some(name)),
+        ];
+        let mut damaged = packed.clone();
+        // All but bare deflate have a checksum of the content in the bytes at the end, and a mark at the
+        // beginning.
+        damaged[packed.len() - if name == "gzip" { 6 } else { 1 }] ^= 1;
+        if name != "deflate" || pack(b"")[0] == zlib(b"")[0] {
+            cases.push(("damaged", 1, &damaged, Some(name)));
         }
-        let answer = client.call(call);
-        assert_eq!(answer.code(), code::INVALID_ARGUMENT, "{fault}: {answer:?}");
-        assert_grpc_goes_on(&stack, &mut client, id, fault);
+        if name != "deflate" {
+            cases.push(("plain protobuf", 1, &body, Some(name)));
+        }
+        for (fault, flag, data, encoding) in cases {
+            let fault = format!("{name}: {fault}");
+            let mut call = Call::new([message(flag, data)]);
+            if let Some(encoding) = encoding {
+                call = call.header("grpc-encoding", encoding);
+            }
+            let answer = client.call(call);
+            assert_eq!(answer.code(), code::INVALID_ARGUMENT, "{fault}: {answer:?}");
+        }
+        assert_grpc_goes_on(&stack, &mut client, id, name);
     }
+    let packed = gzip(&body);
     for encoding in ["snappy", "gzip, identity", ""] {
         let answer =
             client.call(Call::new([message(1, &packed)]).header("grpc-encoding", encoding));
         assert_eq!(answer.code(), code::UNIMPLEMENTED, "{encoding}: {answer:?}");
-        assert_eq!(answer.headers["grpc-accept-encoding"], "identity,gzip");
+        assert_eq!(
+            answer.headers["grpc-accept-encoding"],
+            "identity,gzip,zstd,deflate"
+        );
         assert_grpc_goes_on(&stack, &mut client, id, encoding);
     }
 }

@@ -7,7 +7,8 @@ use spanmill_engine::ReactorChoice;
 
 use crate::support::grpc::{Answer, Call, GrpcClient, message, prefixed};
 use crate::support::http1::{HttpClient, chunk, post, post_chunked, request};
-use crate::support::spans::{exactly, gzip, large, new_trace_id, nothing};
+use crate::support::packed::{PACKINGS, gzip};
+use crate::support::spans::{exactly, large, new_trace_id, nothing};
 use crate::support::{Stack, await_true, metric, metrics};
 use crate::{assert_grpc_goes_on, assert_http_goes_on, code, on_each_reactor};
 
@@ -86,38 +87,34 @@ fn grpc_exact_limit(reactor: ReactorChoice) {
     assert_eq!(fits.code(), 0, "{fits:?}");
 }
 
-/// Scenario: gzip that is small and becomes too large: by a byte, and a thousandfold, with an honest size
-/// and with a size that lies.
-/// Guarantee: RESOURCE_EXHAUSTED, or INVALID_ARGUMENT for the lie; nothing stored.
+/// Scenario: bodies of each encoding that are small and become too large: by a byte, and a thousandfold, with
+/// an honest size, with none, and with a size that lies.
+/// Guarantee: RESOURCE_EXHAUSTED, or INVALID_ARGUMENT for the lie; nothing stored. One of just the limit is
+/// taken.
 fn grpc_after_decompression(reactor: ReactorChoice) {
     let stack = small_limit(reactor);
     let mut client = GrpcClient::connect(stack.grpc_addr());
     let id = new_trace_id();
-    let mut call = |body: &[u8]| {
-        let call = Call::new([message(1, body)]).header("grpc-encoding", "gzip");
-        let answer = client.call(call);
-        assert_grpc_goes_on(
-            &stack,
-            &mut client,
-            id,
-            "a body too large when decompressed",
-        );
-        answer
-    };
-    assert_too_large(
-        &call(&gzip(&exactly(id, LIMIT + 1))),
-        "a byte past the limit",
-    );
+    let call = |name, body: &[u8]| Call::new([message(1, body)]).header("grpc-encoding", name);
+    for (name, pack) in PACKINGS {
+        let fits = client.call(call(name, &pack(&exactly(new_trace_id(), LIMIT))));
+        assert_eq!(fits.code(), 0, "{name}: {fits:?}");
+        let bomb = pack(&large(id, 10 << 20));
+        assert!(bomb.len() < LIMIT);
+        for body in [pack(&exactly(id, LIMIT + 1)), bomb] {
+            assert_too_large(&client.call(call(name, &body)), name);
+            assert_grpc_goes_on(&stack, &mut client, id, name);
+        }
+    }
     let mut bomb = gzip(&large(id, 10 << 20));
-    assert!(bomb.len() < LIMIT);
-    assert_too_large(&call(&bomb), "a bomb");
     // gzip ends with the size that its content claims to have.
     let size = bomb.len() - 4;
     bomb[size..].copy_from_slice(&100u32.to_le_bytes());
-    let lied = call(&bomb);
+    let lied = client.call(call("gzip", &bomb));
     let refused = [code::RESOURCE_EXHAUSTED, code::INVALID_ARGUMENT];
     assert!(refused.contains(&lied.code()), "{lied:?}");
     assert!(lied.details().is_none());
+    assert_grpc_goes_on(&stack, &mut client, id, "gzip that lies about its size");
     assert_nothing_pending(&stack);
 }
 
@@ -255,22 +252,22 @@ fn http_exact_limit(reactor: ReactorChoice) {
     assert_http_goes_on(&stack, &mut client, id, "a byte past the limit");
 }
 
-/// Scenario: gzip that is small and becomes too large.
-/// Guarantee: 413, nothing stored, the connection goes on.
+/// Scenario: bodies of each encoding that are small and become too large.
+/// Guarantee: 413, nothing stored, the connection goes on. One of just the limit is taken.
 fn http_after_decompression(reactor: ReactorChoice) {
     let stack = small_limit(reactor);
     let mut client = HttpClient::connect(stack.http_addr());
     let id = new_trace_id();
-    for body in [exactly(id, LIMIT + 1), large(id, 10 << 20)] {
-        let answer = client.ask(&post(&[("content-encoding", "gzip")], &gzip(&body)));
-        assert_eq!(answer.status, 413, "{answer:?}");
-        assert_eq!(answer.rpc_status().code, code::RESOURCE_EXHAUSTED);
-        assert_http_goes_on(
-            &stack,
-            &mut client,
-            id,
-            "a body too large when decompressed",
-        );
+    for (name, pack) in PACKINGS {
+        let announced = [("content-encoding", name)];
+        let fits = pack(&exactly(new_trace_id(), LIMIT));
+        assert_eq!(client.ask(&post(&announced, &fits)).status, 200, "{name}");
+        for body in [exactly(id, LIMIT + 1), large(id, 10 << 20)] {
+            let answer = client.ask(&post(&announced, &pack(&body)));
+            assert_eq!(answer.status, 413, "{name}: {answer:?}");
+            assert_eq!(answer.rpc_status().code, code::RESOURCE_EXHAUSTED);
+            assert_http_goes_on(&stack, &mut client, id, name);
+        }
     }
     assert_nothing_pending(&stack);
 }

@@ -5,10 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod documents;
 mod grpc;
 mod http;
+mod json;
 mod limits;
+mod partial;
 mod retry;
+mod rows;
 mod strangers;
 
 use support::Stack;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::support::grpc::{self, Call, GrpcClient, message};
 use crate::support::http1::{self, HttpClient, post};
-use crate::support::spans::{good, gzip, large, new_trace_id};
+use crate::support::packed::gzip;
+use crate::support::spans::{good, large, new_trace_id};
 use crate::support::{
     RunningEngine, Stack, admin_get, await_true, closed_port, config_for, metric, metrics,
 };

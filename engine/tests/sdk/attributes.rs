@@ -120,3 +120,11 @@ pub(crate) fn entries(attributes: &[Attribute]) -> Value {
     let entry = |(sent, text, kind): &Attribute| json!([sent.key.as_str(), text, *kind as u8]);
     attributes.iter().map(entry).collect()
 }
+
+/// Entries in the order of their keys.
+pub(crate) fn sorted(mut entries: Value) -> Value {
+    if let Value::Array(entries) = &mut entries {
+        entries.sort_by(|a, b| a[0].as_str().cmp(&b[0].as_str()));
+    }
+    entries
+}

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use super::PATIENCE;
 use super::status::Status;
 
-/// The one method that there is.
+/// The method that takes traces.
 pub const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 /// One HTTP/2 connection.
@@ -170,6 +170,15 @@ impl Answer {
             .ok()
             .and_then(|code| code.parse().ok())
             .expect("a number")
+    }
+
+    /// The one message that a call which succeeded is answered with.
+    pub fn response(&self) -> &[u8] {
+        let (prefix, message) = self.data.split_first_chunk::<5>().expect("a prefix");
+        let length = (message.len() as u32).to_be_bytes();
+        let [flag, given @ ..] = *prefix;
+        assert_eq!((flag, given), (0, length), "one message, not compressed");
+        message
     }
 
     /// `grpc-message`, unescaped.

@@ -22,6 +22,11 @@ pub struct Answer {
 
 /// A POST of protobuf to the traces path; `headers` replace what it has.
 pub fn post(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    post_to("/v1/traces", headers, body)
+}
+
+/// The same to any path.
+pub fn post_to(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let length = body.len().to_string();
     let given = |name: &str| headers.iter().any(|(given, _)| *given == name);
     let own = [
@@ -29,7 +34,7 @@ pub fn post(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
         ("content-length", length.as_str()),
     ];
     let own = own.iter().filter(|(name, _)| !given(name));
-    request("POST /v1/traces", own.chain(headers), body)
+    request(&format!("POST {path}"), own.chain(headers), body)
 }
 
 /// The same, chunked.

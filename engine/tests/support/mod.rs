@@ -6,6 +6,8 @@
 
 pub mod grpc;
 pub mod http1;
+pub mod packed;
+pub mod signals;
 pub mod spans;
 pub mod status;
 

@@ -1,12 +1,11 @@
-//! Requests to send: good ones with one span under a trace id of their own, and bad ones that hold such
+//! Requests to send: good ones with one span under a trace id of their own, and broken ones that hold such
 //! a span as well, so that a part that was stored would be seen.
 
 use std::time::SystemTime;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
-use opentelemetry_proto::tonic::trace::v1::span::Link;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
@@ -88,7 +87,7 @@ pub struct Bad {
     pub body: Vec<u8>,
 }
 
-/// Every fault in the protobuf that a sender may bring, each after a good span.
+/// Every way in which bytes are no protobuf, each after a good span.
 pub fn bad_bodies() -> Vec<Bad> {
     let mut bodies = Vec::new();
     let mut add = |fault: &str, body: &dyn Fn([u8; 16]) -> Vec<u8>| {
@@ -120,40 +119,11 @@ pub fn bad_bodies() -> Vec<Bad> {
         body.pop();
         body
     });
-    for (fault, change) in bad_spans() {
-        add(fault, &|id| {
-            let mut bad = span(id);
-            change(&mut bad);
-            request(vec![span(id), bad])
-        });
-    }
-    for (fault, path) in TEXT_FIELDS {
-        add(&format!("{fault} is not UTF-8"), &|id| {
-            let (last, outer) = path.split_last().expect("a field");
-            let text = field(*last, b"\xff\xfe");
-            let inner = outer
-                .iter()
-                .rev()
-                .fold(text, |bytes, number| field(*number, &bytes));
-            [good(id), inner].concat()
-        });
-    }
     bodies
 }
 
-/// Field numbers from the request to each text, beside a span that is good.
-const TEXT_FIELDS: &[(&str, &[u32])] = &[
-    ("a resource's attribute key", &[1, 1, 1, 1]),
-    ("a resource's attribute value", &[1, 1, 1, 2, 1]),
-    ("a resource's schema url", &[1, 3]),
-    ("a scope's name", &[1, 2, 1, 1]),
-    ("a scope's version", &[1, 2, 1, 2]),
-    ("a scope's attribute key", &[1, 2, 1, 3, 1]),
-    ("a scope's schema url", &[1, 2, 3]),
-];
-
 /// What no message may end with.
-fn broken_fields() -> Vec<(&'static str, Vec<u8>)> {
+pub fn broken_fields() -> Vec<(&'static str, Vec<u8>)> {
     let groups = |start: &[u8]| start.repeat(10_000);
     vec![
         ("a tag without its value", vec![0x50]),
@@ -185,70 +155,6 @@ fn broken_fields() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-type Change = fn(&mut Span);
-
-fn bad_spans() -> Vec<(&'static str, Change)> {
-    vec![
-        ("a trace id of 0 bytes", |span| span.trace_id.clear()),
-        ("a trace id of 15 bytes", |span| span.trace_id.truncate(15)),
-        ("a trace id of 17 bytes", |span| span.trace_id.push(1)),
-        ("a trace id of 32 bytes", |span| {
-            span.trace_id = vec![b'a'; 32]
-        }),
-        ("a trace id of zeros", |span| span.trace_id.fill(0)),
-        ("a span id of 0 bytes", |span| span.span_id.clear()),
-        ("a span id of 7 bytes", |span| span.span_id.truncate(7)),
-        ("a span id of 9 bytes", |span| span.span_id.push(1)),
-        ("a span id of zeros", |span| span.span_id.fill(0)),
-        ("a parent id of 4 bytes", |span| {
-            span.parent_span_id = vec![1; 4]
-        }),
-        ("a parent id of 16 bytes", |span| {
-            span.parent_span_id = vec![1; 16]
-        }),
-        ("a link with a trace id of 15 bytes", |span| {
-            span.links = vec![link(15, 8)]
-        }),
-        ("a link with a span id of 9 bytes", |span| {
-            span.links = vec![link(16, 9)]
-        }),
-        ("arrays nested 33 levels", |span| {
-            span.attributes = vec![attribute(nested_arrays(33))];
-        }),
-        ("maps nested 33 levels", |span| {
-            span.attributes = vec![attribute(nested_maps(33))];
-        }),
-        ("arrays nested 1,000 levels", |span| {
-            span.attributes = vec![attribute(nested_arrays(1000))];
-        }),
-    ]
-}
-
-fn link(trace_id_bytes: usize, span_id_bytes: usize) -> Link {
-    Link {
-        trace_id: vec![1; trace_id_bytes],
-        span_id: vec![1; span_id_bytes],
-        ..Link::default()
-    }
-}
-
-fn nested_arrays(levels: usize) -> Value {
-    let inner = |value| AnyValue { value: Some(value) };
-    (0..levels).fold(Value::BoolValue(true), |value, _| {
-        Value::ArrayValue(ArrayValue {
-            values: vec![inner(value)],
-        })
-    })
-}
-
-fn nested_maps(levels: usize) -> Value {
-    (0..levels).fold(Value::BoolValue(true), |value, _| {
-        Value::KvlistValue(KeyValueList {
-            values: vec![attribute(value)],
-        })
-    })
-}
-
 /// A request whose second span is these bytes.
 fn with_second_span(trace_id: [u8; 16], second: &[u8]) -> Vec<u8> {
     let spans = [field(2, &span(trace_id).encode_to_vec()), field(2, second)].concat();
@@ -263,12 +169,4 @@ fn field(number: u32, payload: &[u8]) -> Vec<u8> {
     prost::encoding::encode_varint(payload.len() as u64, &mut bytes);
     bytes.extend_from_slice(payload);
     bytes
-}
-
-/// gzip, as a sender would.
-pub fn gzip(plain: &[u8]) -> Vec<u8> {
-    use std::io::Write;
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(plain).expect("a Vec takes everything");
-    encoder.finish().expect("a Vec takes everything")
 }

@@ -70,7 +70,7 @@ fn points_do_not_repeat_their_scope() {
 /// Guarantees: what names take in blocks has the same bound.
 #[test]
 fn names_are_not_multiplied_without_bound_by_partitions() {
-    fn check<S: Telemetry>(set_name: fn(&mut Group<S::Item>, String)) {
+    fn check<S: Telemetry>(set_name: fn(&mut Group<S::Item>, &str)) {
         for (rows, hours, is_taken) in [(200, 1, true), (180, 60, true), (70, 70, false)] {
             let items = (0..rows).map(|row| {
                 let mut item = S::full().swap_remove(0);
@@ -79,17 +79,17 @@ fn names_are_not_multiplied_without_bound_by_partitions() {
             });
             let scope = InstrumentationScope::default();
             let mut request = one_group(Resource::default(), scope, items.collect());
-            set_name(&mut request[0], "x".repeat(1 << 20));
+            set_name(&mut request[0], &"x".repeat(1 << 20));
             let outcome = walk::<S>(&request);
             assert_eq!(outcome.is_ok(), is_taken, "{rows} rows in {hours} hours");
             assert!(is_taken || outcome == Err(DecodeError::ScopeTooLarge));
         }
     }
-    fn of_scope<I>(group: &mut Group<I>, name: String) {
-        group.scopes[0].scope.get_or_insert_default().name = name;
+    fn of_scope<I>(group: &mut Group<I>, name: &str) {
+        group.scopes[0].scope.get_or_insert_default().name = name.to_owned();
     }
-    fn of_service<I>(group: &mut Group<I>, name: String) {
-        let service = string("service.name", &name);
+    fn of_service<I>(group: &mut Group<I>, name: &str) {
+        let service = string("service.name", name);
         group.resource.get_or_insert_default().attributes = vec![service];
     }
     check::<Traces>(of_scope);
@@ -105,16 +105,16 @@ fn names_are_not_multiplied_without_bound_by_partitions() {
             other => panic!("{other:?} is no gauge"),
         });
         group.scopes[0].items.push(Metric {
-            name,
+            name: name.to_owned(),
             data: Some(Data::Gauge(Gauge {
                 data_points: points.collect(),
             })),
             ..Metric::default()
         });
     });
-    check::<Traces>(|group, name| group.scopes[0].schema_url = name);
+    check::<Traces>(|group, name| group.scopes[0].schema_url = name.to_owned());
     check::<Traces>(|group, name| {
         let scope = group.scopes[0].scope.get_or_insert_default();
-        scope.version = name;
+        scope.version = name.to_owned();
     });
 }

@@ -2,10 +2,11 @@
 //! labels is checked wherever metrics are, in `Known`.
 
 use fastrand::Rng;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value::AsInt;
-use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
+use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Gauge, Metric, NumberDataPoint, Sum};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use proptest::collection::vec;
 use proptest::prelude::any;
@@ -13,6 +14,7 @@ use spanmill_schema::TableId;
 
 use super::expected::expected;
 use super::full::metrics::number_point;
+use super::full::{attribute, string};
 use super::known::Known;
 use super::messages::groups;
 use super::store::Store;
@@ -155,4 +157,112 @@ fn a_rejected_point_announces_nothing() {
             Known::default().assert_holds::<Metrics>(&read, &all, NOW);
         }
     }
+}
+
+/// Something that is changed in a request with one sum of one point.
+type Change = fn(&mut Group<Metric>);
+
+fn sum(group: &mut Group<Metric>) -> &mut Sum {
+    match &mut group.scopes[0].items[0].data {
+        Some(Data::Sum(sum)) => sum,
+        other => panic!("{other:?} is no sum"),
+    }
+}
+
+fn scope(group: &mut Group<Metric>) -> &mut InstrumentationScope {
+    group.scopes[0].scope.get_or_insert_default()
+}
+
+/// Each makes another series.
+const LABELS: &[Change] = &[
+    |_| (),
+    |group| group.schema_url.push('x'),
+    |group| {
+        group
+            .resource
+            .get_or_insert_default()
+            .attributes
+            .push(string("k", "1"))
+    },
+    |group| {
+        group
+            .resource
+            .get_or_insert_default()
+            .dropped_attributes_count = 1
+    },
+    |group| group.scopes[0].schema_url.push('x'),
+    |group| scope(group).name.push('x'),
+    |group| scope(group).version.push('x'),
+    |group| scope(group).attributes.push(string("k", "1")),
+    |group| {
+        scope(group)
+            .attributes
+            .push(attribute("k", Any::IntValue(1)))
+    },
+    |group| group.scopes[0].items[0].name.push('x'),
+    |group| group.scopes[0].items[0].unit.push('x'),
+    |group| sum(group).is_monotonic = true,
+    |group| sum(group).aggregation_temporality = 1,
+    |group| sum(group).aggregation_temporality = 2,
+    |group| {
+        let data_points = std::mem::take(&mut sum(group).data_points);
+        group.scopes[0].items[0].data = Some(Data::Gauge(Gauge { data_points }));
+    },
+    |group| sum(group).data_points[0].attributes.push(string("k", "1")),
+    |group| sum(group).data_points[0].attributes.push(string("k", "2")),
+    |group| sum(group).data_points[0].attributes.push(string("k1", "")),
+    |group| sum(group).data_points[0].attributes.push(string("", "k1")),
+    |group| {
+        sum(group).data_points[0]
+            .attributes
+            .push(attribute("k", Any::IntValue(1)))
+    },
+    |group| {
+        sum(group).data_points[0]
+            .attributes
+            .extend([string("k", "1"), string("k", "1")])
+    },
+];
+
+/// None makes another series.
+const NO_LABELS: &[Change] = &[
+    |group| scope(group).dropped_attributes_count = 1,
+    |group| group.scopes[0].items[0].description.push('x'),
+    |group| group.scopes[0].items[0].metadata.push(string("k", "1")),
+    |group| sum(group).data_points[0].time_unix_nano += 2 * DAY,
+    |group| sum(group).data_points[0].start_time_unix_nano = 1,
+    |group| sum(group).data_points[0].flags = 1,
+    |group| sum(group).data_points[0].value = None,
+    |group| {
+        sum(group).data_points[0]
+            .exemplars
+            .push(Exemplar::default())
+    },
+];
+
+/// Scenario: requests that differ in one thing each: one of those that make a series, or one of the rest.
+/// Guarantees: as many series as there are different labels, each announced with its own.
+#[test]
+fn each_label_tells_series_apart() {
+    let changed = |change: &Change| {
+        let mut request = gauge(Vec::new(), 20_000 * DAY);
+        let metric = &mut request[0].scopes[0].items[0];
+        if let Some(Data::Gauge(gauge)) = metric.data.take() {
+            metric.data = Some(Data::Sum(Sum {
+                data_points: gauge.data_points,
+                ..Sum::default()
+            }));
+        }
+        change(&mut request[0]);
+        request
+    };
+    let request: Vec<_> = LABELS.iter().chain(NO_LABELS).flat_map(changed).collect();
+    let mut store = Store::new(tables(0));
+    let (rows, _) = expected::<Metrics>(&request, &store.tables, arrival(NOW));
+    assert_eq!(rows.len(), LABELS.len() + NO_LABELS.len());
+    let body = encode::<Metrics>(&request);
+    store.walk::<Metrics>(&body, arrival(NOW)).unwrap();
+    let mut known = Known::default();
+    known.assert_holds::<Metrics>(&store.seal(), &rows, NOW);
+    assert_eq!(known.ids().1.len(), LABELS.len());
 }

@@ -246,6 +246,12 @@ fn faults_are_shown_where_they_are() {
             "{json}: {text}"
         );
     }
+    let long = span(&format!(r#""kind":"{}""#, "ü".repeat(10_000)));
+    let error = read::<ExportTraceServiceRequest>(Signal::Traces, &long).unwrap_err();
+    assert!(
+        error.to_string().len() < 500,
+        "where it is must not be cut off"
+    );
     let mut protobuf = Vec::new();
     let not_utf8 = b"{\"resourceSpans\":[{\"schemaUrl\":\"\xff\"}]}";
     assert!(to_protobuf(Signal::Traces, not_utf8, &mut protobuf, LIMIT).is_err());

@@ -1,11 +1,14 @@
 //! Reads stored spans by SQL and compares them with what was sent.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::attributes::PROMOTED;
+use crate::origin::origin_columns;
+use crate::rows::{assert_same, json_rows, map, text, typed, typed_each};
 use crate::support::Stack;
+use crate::way::Way;
 
-pub(crate) fn assert_stored(stack: &Stack, way: &str, sent: &[Value]) {
+pub(crate) fn assert_stored(stack: &Stack, way: Way, sent: &[Value]) {
     let trace_id = text(&sent[0], "trace_id");
     let stored = json_rows(stack, &base_rows(trace_id));
     assert_eq!(stored.len(), sent.len(), "{way}: spans of one trace");
@@ -16,8 +19,9 @@ pub(crate) fn assert_stored(stack: &Stack, way: &str, sent: &[Value]) {
         "{way}: spans of one trace in the view"
     );
     for ((sent, stored), shown) in sent.iter().zip(&stored).zip(&shown) {
-        assert_same(way, sent, stored);
-        assert_same(&format!("{way}, in the view"), &as_shown(sent), shown);
+        let name = text(sent, "name");
+        assert_same(way, name, sent, stored);
+        assert_same(format!("{way}, in the view"), name, &as_shown(sent), shown);
     }
 
     let times = stack.query(&format!(
@@ -34,44 +38,11 @@ pub(crate) fn assert_stored(stack: &Stack, way: &str, sent: &[Value]) {
     assert_eq!(times, format!("{first}\t{last}"), "{way}: trace index");
 }
 
-/// Equal, or the fields that differ.
-fn assert_same(way: &str, sent: &Value, stored: &Value) {
-    let (Some(sent), Some(stored)) = (sent.as_object(), stored.as_object()) else {
-        panic!("rows are objects");
-    };
-    for key in sent.keys().chain(stored.keys()) {
-        let name = sent.get("name").or_else(|| sent.get("SpanName"));
-        assert_eq!(
-            sent.get(key),
-            stored.get(key),
-            "{way}: {key} of {name:?}, sent and stored"
-        );
-    }
-}
-
-fn text<'a>(row: &'a Value, key: &str) -> &'a str {
-    row[key].as_str().expect("a text")
-}
-
-fn json_rows(stack: &Stack, sql: &str) -> Vec<Value> {
-    let answer = stack.query(&format!(
-        "{sql} FORMAT JSONEachRow SETTINGS output_format_json_quote_64bit_integers = 0, \
-         output_format_json_named_tuples_as_objects = 0"
-    ));
-    let rows = answer.lines().map(serde_json::from_str);
-    rows.collect::<Result<_, _>>().expect("JSON")
-}
-
-/// Key, text and type byte of each entry.
-fn typed(map: &str, types: &str) -> String {
-    format!("arrayZip(mapKeys({map}), mapValues({map}), {types})")
-}
-
 fn base_rows(trace_id: &str) -> String {
     let nested = |prefix: &str| {
-        let entries = typed("map", "types");
-        format!(
-            "arrayMap((map, types) -> {entries}, t.`{prefix}.Attributes`, t.`{prefix}.AttributeTypes`)"
+        typed_each(
+            &format!("t.`{prefix}.Attributes`"),
+            &format!("t.`{prefix}.AttributeTypes`"),
         )
     };
     format!(
@@ -91,18 +62,14 @@ fn base_rows(trace_id: &str) -> String {
                 arrayMap(id -> lower(hex(id)), t.`Links.SpanId`), t.`Links.TraceState`,
                 t.`Links.Flags`, {links}, t.`Links.DroppedAttributesCount`) AS links,
             t.DroppedLinksCount AS dropped_links,
-            tuple(t.ScopeName, t.ScopeVersion, t.ScopeSchemaUrl, t.ScopeDroppedAttributesCount) AS scope,
-            {scope} AS scope_attributes,
-            tuple(r.ServiceName, r.SchemaUrl, r.DroppedAttributesCount) AS resource,
-            {resource} AS resource_attributes
+            {origin}
         FROM spanmill.otel_traces AS t
         LEFT ANY JOIN spanmill.otel_resources AS r ON r.ResourceId = t.ResourceId
         WHERE t.TraceId = unhex('{trace_id}') ORDER BY t.Timestamp",
         attributes = typed("t.SpanAttributes", "t.SpanAttributeTypes"),
         events = nested("Events"),
         links = nested("Links"),
-        scope = typed("t.ScopeAttributes", "t.ScopeAttributeTypes"),
-        resource = typed("r.Attributes", "r.AttributeTypes"),
+        origin = origin_columns("t"),
     )
 }
 
@@ -162,18 +129,4 @@ fn as_shown(sent: &Value) -> Value {
         "Links.TraceState": column("links", 2),
         "Links.Attributes": maps("links", 4),
     })
-}
-
-/// Entries without their types.
-fn map(entries: &Value) -> Value {
-    let entries = entries.as_array().expect("entries").iter();
-    let map: Map<_, _> = entries
-        .map(|entry| {
-            (
-                entry[0].as_str().expect("a key").to_owned(),
-                entry[1].clone(),
-            )
-        })
-        .collect();
-    Value::Object(map)
 }

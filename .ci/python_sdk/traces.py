@@ -1,90 +1,38 @@
-"""Starts `spanmill up`, sends it what the unmodified OpenTelemetry SDK for Python can say, over gRPC
-and HTTP, each with and without gzip, and compares every field with what SQL reads back.
+"""Traces: sent through the SDK, and read back."""
 
-Usage: python3 .ci/python_sdk.py PATH_OF_SPANMILL  (after pip install -r .ci/requirements.txt)
-Exits with 0 when everything that was sent is stored as it was sent.
-"""
-
-import base64
-import json
-import logging
-import math
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
 
-for name in list(os.environ):
-    # Settings from outside would change what is tested.
-    if name.startswith("OTEL_") or (name.startswith("SPANMILL_") and name != "SPANMILL_LIBCHDB"):
-        del os.environ[name]
-os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
-
-# The SDK reads the environment when it is imported.
-import grpc  # noqa: E402
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: E402
-    OTLPSpanExporter as GrpcExporter,
-)
-from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: E402
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: E402
-    OTLPSpanExporter as HttpExporter,
-)
-from opentelemetry.sdk.resources import Resource  # noqa: E402
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider  # noqa: E402
-from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: E402
-from opentelemetry.trace import (  # noqa: E402
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
     SpanContext,
     SpanKind,
     Status,
     StatusCode,
-    TraceFlags,
     TraceState,
     set_span_in_context,
 )
+from origin import (
+    SCOPE,
+    decode_origin,
+    expected_origin,
+    hexadecimal,
+    origin_columns,
+    remote_context,
+    resource,
+    resource_attributes,
+)
+from server import query
+from values import EVERY_TYPE, as_text, attributes, decoded, typed
 
-# Far above what a loaded machine needs; only a failing run waits this long.
-PATIENCE_SECONDS = 300
-
+SERVICE = "python-shop"
 # What OTLP says of a span's or link's context: known to be local, or known to be remote.
 LOCAL, REMOTE = 0x100, 0x300
 
-EVERY_TYPE = {
-    "text": "ünïcode \N{SNOWMAN} 'quoted' \\ \t \n",
-    "text.empty": "",
-    "text.long": "x" * 70_000,
-    "text.digits": "1",
-    "bool.true": True,
-    "bool.false": False,
-    "int": 1,
-    "int.min": -(2**63),
-    "int.max": 2**63 - 1,
-    "double": 0.1,
-    "double.whole": 1.0,
-    "double.small": 5e-324,
-    "double.large": 1.7976931348623157e308,
-    "double.minus.zero": -0.0,
-    "double.nan": math.nan,
-    "double.inf": math.inf,
-    "double.minus.inf": -math.inf,
-    "bytes": bytes(range(256)),
-    "bytes.empty": b"",
-    "none": None,
-    "texts": ["a", "", "ö\"\\"],
-    "bools": [True, False],
-    "ints": [1, -(2**63), 2**63 - 1],
-    "doubles": [0.5, 1.0, 1e300, math.inf],
-    "sequence.empty": [],
-    "sequence.mixed": ["1", 1, 1.0, True, None, b"\x00\xff"],
-    "sequence.nested": [[1, [2, [3, []]]], ["x"]],
-    "map": {"z": 1, "a": {"deep": [1, {"er": "x"}]}, "empty": {}},
-}
 PROMOTED = {
     "http.request.method": "GET",
     "http.response.status_code": 503,
@@ -116,11 +64,6 @@ COLUMNS = {
     "rpc.method": "RpcMethod",
     "messaging.destination.name": "MessagingDestinationName",
 }
-RESOURCE = {**EVERY_TYPE, "service.name": "python-shop", "host.name": "h-1"}
-RESOURCE_SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
-SCOPE_NAME, SCOPE_VERSION = "python.scope", "1.2.3"
-SCOPE_SCHEMA = "https://opentelemetry.io/schemas/1.36.0"
-SCOPE_ATTRIBUTES = {"scope.text": "s", "scope.int": 3, "scope.list": [1, 2]}
 KINDS = {
     SpanKind.INTERNAL: (1, "Internal"),
     SpanKind.SERVER: (2, "Server"),
@@ -135,58 +78,7 @@ STATUSES = {
 }
 
 
-class Checks:
-    """Counts and prints checks, one line each, and for a failed one what differs."""
-
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def equal(self, what, stored, sent):
-        """Compares two dicts key by key; types count, so 1, 1.0 and True differ."""
-        keys = list(sent) + [key for key in stored if key not in sent]
-        missing = "(missing)"
-        pairs = [(key, stored.get(key, missing), sent.get(key, missing)) for key in keys]
-        differing = [pair for pair in pairs if repr(pair[1]) != repr(pair[2])]
-        if not differing:
-            self.passed += 1
-            print(f"ok      {what}")
-            return
-        self.failed += 1
-        print(f"FAILED  {what}")
-        for key, is_stored, was_sent in differing:
-            print(f"          {key}\n            sent   {was_sent!r}\n            stored {is_stored!r}")
-
-
 # ---- what is sent, and what is expected of it ----
-
-
-def any_value(value):
-    """A value as it reads back from its text."""
-    if isinstance(value, (list, tuple, dict)):
-        return in_json(value)
-    return value
-
-
-def in_json(value):
-    """A value inside an array or a map, which are stored as JSON."""
-    if isinstance(value, (list, tuple)):
-        return [in_json(part) for part in value]
-    if isinstance(value, dict):
-        return {key: in_json(part) for key, part in value.items()}
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-    return value
-
-
-def attributes(values):
-    """By key, since a promoted attribute has no place among the others."""
-    return {key: any_value(values[key]) for key in sorted(values)}
-
-
-def hexadecimal(context):
-    return format(context.trace_id, "032x"), format(context.span_id, "016x")
 
 
 def expected(span, name, kind, start, end, **fields):
@@ -200,7 +92,6 @@ def expected(span, name, kind, start, end, **fields):
         "flags": LOCAL,
         "name": name,
         "kind": KINDS[kind][0],
-        "service": RESOURCE["service.name"],
         "start": start,
         "duration": end - start,
         "status": 0,
@@ -211,15 +102,7 @@ def expected(span, name, kind, start, end, **fields):
         "dropped_events": 0,
         "links": [],
         "dropped_links": 0,
-        "scope_name": SCOPE_NAME,
-        "scope_version": SCOPE_VERSION,
-        "scope_schema": SCOPE_SCHEMA,
-        "scope_attributes": attributes(SCOPE_ATTRIBUTES),
-        "scope_dropped": 0,
-        "resource_service": RESOURCE["service.name"],
-        "resource_attributes": attributes(RESOURCE),
-        "resource_schema": RESOURCE_SCHEMA,
-        "resource_dropped": 0,
+        **expected_origin(SERVICE),
     }
     assert fields.keys() <= row.keys(), fields
     return {**row, **fields}
@@ -227,25 +110,13 @@ def expected(span, name, kind, start, end, **fields):
 
 def tracing(exporter, **limits):
     provider = TracerProvider(
-        resource=Resource(RESOURCE, RESOURCE_SCHEMA),
+        resource=resource(SERVICE),
         span_limits=SpanLimits(**limits),
         shutdown_on_exit=False,
     )
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    tracer = provider.get_tracer(
-        SCOPE_NAME, SCOPE_VERSION, schema_url=SCOPE_SCHEMA, attributes=SCOPE_ATTRIBUTES
-    )
+    tracer = provider.get_tracer(*SCOPE)
     return provider, tracer
-
-
-def remote_context(trace_state=None):
-    return SpanContext(
-        trace_id=int.from_bytes(os.urandom(16), "big") | 1,
-        span_id=int.from_bytes(os.urandom(8), "big") | 1,
-        is_remote=True,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED),
-        trace_state=trace_state,
-    )
 
 
 def send_everything(exporter, now):
@@ -360,11 +231,6 @@ def link(context, flags, values, dropped=0):
 # ---- what is stored ----
 
 
-def typed(attribute_map, types):
-    """Key, text and type byte of every entry."""
-    return f"arrayZip(mapKeys({attribute_map}), mapValues({attribute_map}), {types})"
-
-
 def nested(prefix):
     return f"""arrayMap((entries, types) -> {typed("entries", "types")},
         t.`{prefix}.Attributes`, t.`{prefix}.AttributeTypes`)"""
@@ -387,12 +253,7 @@ SELECT
         arrayMap(id -> lower(hex(id)), t.`Links.SpanId`), t.`Links.TraceState`, t.`Links.Flags`,
         {nested("Links")}, t.`Links.DroppedAttributesCount`) AS links,
     t.DroppedLinksCount AS dropped_links,
-    t.ScopeName AS scope_name, t.ScopeVersion AS scope_version, t.ScopeSchemaUrl AS scope_schema,
-    {typed("t.ScopeAttributes", "t.ScopeAttributeTypes")} AS scope_attributes,
-    t.ScopeDroppedAttributesCount AS scope_dropped,
-    r.ServiceName AS resource_service,
-    {typed("r.Attributes", "r.AttributeTypes")} AS resource_attributes,
-    r.SchemaUrl AS resource_schema, r.DroppedAttributesCount AS resource_dropped
+    {origin_columns("t")}
 FROM spanmill.otel_traces AS t
 LEFT ANY JOIN spanmill.otel_resources AS r ON r.ResourceId = t.ResourceId
 WHERE t.TraceId = unhex('%s')
@@ -410,25 +271,6 @@ SELECT toUnixTimestamp64Nano(min(Start)) AS first, toUnixTimestamp64Nano(max(End
 FROM spanmill.otel_trace_index WHERE TraceHash = cityHash64(toFixedString(unhex('%s'), 16))
 FORMAT JSONEachRow SETTINGS output_format_json_quote_64bit_integers = 0"""
 
-# By the type byte (schema/README.md).
-DECODERS = [
-    str,
-    {"true": True, "false": False}.__getitem__,
-    int,
-    float,
-    base64.b64decode,
-    json.loads,
-    json.loads,
-    {"": None}.__getitem__,
-]
-
-
-def decoded(entries):
-    values = {key: DECODERS[kind](text) for key, text, kind in entries}
-    assert len(values) == len(entries), f"a key twice: {entries}"
-    return {key: values[key] for key in sorted(values)}
-
-
 def decoded_row(row):
     """A stored row in the form of `expected`."""
     promoted = {}
@@ -441,20 +283,10 @@ def decoded_row(row):
     assert not inside.keys() & promoted.keys(), f"both in its column and the map: {row}"
     inside |= promoted
     row["attributes"] = {key: inside[key] for key in sorted(inside)}
-    row["scope_attributes"] = decoded(row["scope_attributes"])
-    row["resource_attributes"] = decoded(row["resource_attributes"])
+    decode_origin(row)
     row["events"] = [[*start, decoded(entries), dropped] for *start, entries, dropped in row["events"]]
     row["links"] = [[*start, decoded(entries), dropped] for *start, entries, dropped in row["links"]]
     return row
-
-
-def query(clickhouse, sql):
-    request = urllib.request.Request(clickhouse, data=sql.encode())
-    try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
-            return [json.loads(line) for line in answer]
-    except urllib.error.HTTPError as error:
-        raise RuntimeError(f"ClickHouse refused: {error.read().decode()}") from error
 
 
 def check_trace(checks, clickhouse, way, sent):
@@ -494,101 +326,17 @@ def view_of(row):
         "StatusCode": dict(STATUSES.values())[row["status"]],
         "attribute keys": sorted(row["attributes"]),
         "promoted": {key: as_text(value) for key, value in promoted.items()},
-        "resource keys": sorted(RESOURCE),
-        "resource text": RESOURCE["text"],
+        "resource keys": sorted(resource_attributes(SERVICE)),
+        "resource text": EVERY_TYPE["text"],
     }
-
-
-def as_text(value):
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, str) or value is None:
-        return value or ""
-    return json.dumps(value, separators=(",", ":"))
 
 
 # ---- spanmill ----
 
 
-@contextmanager
-def spanmill(binary, checks):
-    """A running `spanmill up` over an empty folder: the values of its greeting, by name."""
-    with tempfile.TemporaryDirectory(prefix="spanmill-python-") as folder:
-        free = "127.0.0.1:0"
-        arguments = ["up", "--data-dir", folder, "--otlp-grpc", free, "--otlp-http", free]
-        arguments += ["--admin", free, "--native-port", "0", "--http-port", "0"]
-        log_path = os.path.join(folder, "log")
-        with open(log_path, "wb") as log:
-            process = subprocess.Popen(
-                [binary, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        try:
-            greeting = read_greeting(process)
-            wait_until_ready(greeting["Admin"].split()[0] + "/readyz")
-            yield greeting
-            process.send_signal(signal.SIGTERM)
-            checks.equal("SIGTERM ends it", {"exit code": process.wait()}, {"exit code": 0})
-        except BaseException:
-            with open(log_path, encoding="utf-8", errors="replace") as log:
-                print(f"spanmill's log:\n{log.read()}", file=sys.stderr)
-            raise
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-
-
-def read_greeting(process):
-    values = {}
-    for line in process.stdout:
-        if line.startswith("Ctrl-C stops."):
-            return values
-        name, _, value = line.strip().partition(" ")
-        values[name] = value.strip()
-    raise RuntimeError(f"spanmill ended with {process.wait()} before it greeted; it said {values}")
-
-
-def wait_until_ready(url):
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS):
-                return
-        except urllib.error.HTTPError as error:
-            if error.code != 503:
-                raise
-        # Nothing announces readiness but the answer itself.
-        time.sleep(0.05)
-
-
-def give_up(_signal, _frame):
-    raise TimeoutError(f"not done after {PATIENCE_SECONDS} s")
-
-
-def main():
-    if len(sys.argv) != 2:
-        print(__doc__, file=sys.stderr)
-        return 2
-    # That attributes are dropped is the point of a check, not news.
-    logging.getLogger("opentelemetry.attributes").setLevel(logging.ERROR)
-    signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(PATIENCE_SECONDS)
-    checks = Checks()
-    with spanmill(sys.argv[1], checks) as greeting:
-        grpc_at = f"http://{greeting['OTLP/gRPC']}"
-        ways = {
-            "gRPC": lambda: GrpcExporter(grpc_at),
-            "gRPC gzip": lambda: GrpcExporter(grpc_at, compression=grpc.Compression.Gzip),
-            "HTTP": lambda: HttpExporter(greeting["OTLP/HTTP"]),
-            "HTTP gzip": lambda: HttpExporter(greeting["OTLP/HTTP"], compression=Compression.Gzip),
-        }
-        for way, exporter in ways.items():
-            # All within one hour, and every nanosecond digit in use.
-            now = time.time_ns() // 1_000 * 1_000 - 60_000_000_000 + 123
-            for send in (send_everything, send_dropped):
-                check_trace(checks, greeting["ClickHouse"], way, send(exporter(), now))
-    print(f"{checks.passed} passed, {checks.failed} failed")
-    return 1 if checks.failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def check(checks, clickhouse, way, exporter):
+    # All within one hour, and every nanosecond digit in use.
+    now = time.time_ns() // 1_000 * 1_000 - 60_000_000_000 + 123
+    for send in (send_everything, send_dropped):
+        sent = send(exporter(GrpcExporter, HttpExporter, "/v1/traces"), now)
+        check_trace(checks, clickhouse, way, sent)

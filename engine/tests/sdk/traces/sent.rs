@@ -1,65 +1,44 @@
 //! Sends spans through the SDK, and says what is expected to be stored of each.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
+use opentelemetry::Context;
 use opentelemetry::trace::{
     Event, Link, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt as _,
     TraceFlags, TraceState, Tracer as _, TracerProvider as _,
 };
-use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_otlp::SpanExporter;
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{
     IdGenerator as _, RandomIdGenerator, SdkTracer, SdkTracerProvider, SpanLimits,
 };
 use serde_json::{Value, json};
-use spanmill_schema::ValueType;
 
 use crate::attributes::{PROMOTED, entries, every_type, key_values, promoted, unpromoted};
+use crate::origin::{resource, scope, stored_origin};
+use crate::rows::{a_minute_ago, at, with};
 
-const RESOURCE_SCHEMA: &str = "https://opentelemetry.io/schemas/1.37.0";
-const SCOPE_SCHEMA: &str = "https://opentelemetry.io/schemas/1.36.0";
+const SERVICE: &str = "rust-shop";
 /// Bits 8 and 9 of a span's or link's flags: whether its context is known to be remote.
 const LOCAL: u32 = 0x100;
 const REMOTE: u32 = 0x300;
 
-fn resource() -> (Resource, Value) {
-    let mut attributes = every_type();
-    let service = KeyValue::new("service.name", "rust-shop");
-    attributes.push((service, "rust-shop", ValueType::String));
-    // Stored in the order of the keys, so that the order in which an SDK sends them makes no difference.
-    attributes.sort_by(|a, b| a.0.key.cmp(&b.0.key));
-    let stored = entries(&attributes);
-    let resource = Resource::builder_empty();
-    let resource = resource.with_schema_url(key_values(attributes), RESOURCE_SCHEMA);
-    (resource.build(), stored)
-}
-
 fn tracing(exporter: SpanExporter, limits: SpanLimits) -> (SdkTracerProvider, SdkTracer) {
     let provider = SdkTracerProvider::builder()
-        .with_resource(resource().0)
+        .with_resource(resource(SERVICE))
         .with_span_limits(limits)
         .with_batch_exporter(exporter)
         .build();
-    let scope = InstrumentationScope::builder("rust.scope")
-        .with_version("1.2.3")
-        .with_schema_url(SCOPE_SCHEMA)
-        .with_attributes(key_values(every_type()))
-        .build();
-    let tracer = provider.tracer_with_scope(scope);
+    let tracer = provider.tracer_with_scope(scope());
     (provider, tracer)
 }
 
 /// What is stored of a span; `changes` says what is not as by default.
 fn row(span: &SpanContext, start: u64, changes: Value) -> Value {
-    let mut row = json!({
+    let row = json!({
         "trace_id": span.trace_id().to_string(),
         "span_id": span.span_id().to_string(),
         "parent": "0000000000000000",
         "trace_state": "",
         "flags": LOCAL | 1,
         "kind": 1,
-        "service": "rust-shop",
         "start": start,
         "status": 0,
         "status_message": "",
@@ -70,15 +49,8 @@ fn row(span: &SpanContext, start: u64, changes: Value) -> Value {
         "dropped_events": 0,
         "links": [],
         "dropped_links": 0,
-        "scope": ["rust.scope", "1.2.3", SCOPE_SCHEMA, 0],
-        "scope_attributes": entries(&every_type()),
-        "resource": ["rust-shop", RESOURCE_SCHEMA, 0],
-        "resource_attributes": resource().1,
     });
-    if let (Value::Object(row), Value::Object(changes)) = (&mut row, changes) {
-        row.extend(changes);
-    }
-    row
+    with(with(row, stored_origin(SERVICE)), changes)
 }
 
 fn remote(flags: u8, trace_state: &[(&str, &str)]) -> SpanContext {
@@ -86,18 +58,6 @@ fn remote(flags: u8, trace_state: &[(&str, &str)]) -> SpanContext {
     let state = TraceState::from_key_value(trace_state.iter().copied()).expect("a trace state");
     let flags = TraceFlags::new(flags);
     SpanContext::new(ids.new_trace_id(), ids.new_span_id(), flags, true, state)
-}
-
-/// A minute ago, with every digit of the nanoseconds in use.
-fn a_minute_ago() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock");
-    (now.as_secs() - 60) * 1_000_000_000 + 123_456_789
-}
-
-fn at(nanos: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_nanos(nanos)
 }
 
 /// A span with everything under a remote parent, and children of every kind and status.

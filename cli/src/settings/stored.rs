@@ -1,0 +1,80 @@
+//! Validates the settings of what is stored: which attributes have columns, for how long rows are kept, and
+//! which times they may have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanmill_schema::{Promoted, Retention, SchemaSettings, Tables};
+
+use super::reader::Reader;
+use super::{Timestamps, table, values};
+
+pub(super) fn schema(reader: &mut Reader<'_>) -> Option<SchemaSettings> {
+    // Each list by itself first, so that a clash is told with its key and source.
+    let spans = reader.read(&table::PROMOTED_SPAN_ATTRIBUTES, |text| {
+        promoted(text, |spans| (spans, Vec::new()))
+    });
+    let logs = reader.read(&table::PROMOTED_LOG_ATTRIBUTES, |text| {
+        promoted(text, |logs| (Vec::new(), logs))
+    });
+    let retention = retention(reader);
+    let cluster = match reader.raw.is_given(&table::CLICKHOUSE_CLUSTER) {
+        true => reader.read(&table::CLICKHOUSE_CLUSTER, values::cluster),
+        false => Some(None),
+    };
+    let tables = Tables::new(spans?, logs?);
+    let tables = tables.map_err(|error| reader.relation(error.to_string()));
+    Some(SchemaSettings {
+        tables: Arc::new(tables.ok()?),
+        retention: retention?,
+        cluster: cluster?,
+    })
+}
+
+/// A list whose attributes get along with each other in the table that `side` puts them into.
+fn promoted(
+    text: &str,
+    side: impl FnOnce(Vec<Promoted>) -> (Vec<Promoted>, Vec<Promoted>),
+) -> Result<Vec<Promoted>, String> {
+    let list = values::promoted(text)?;
+    let (spans, logs) = side(list.clone());
+    match Tables::new(spans, logs) {
+        Ok(_) => Ok(list),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn retention(reader: &mut Reader<'_>) -> Option<Retention> {
+    let mut days = |setting| {
+        let most = usize::from(Retention::DAYS_MAX);
+        let days = reader.read(setting, |text| values::number(text, 1..=most))?;
+        u16::try_from(days).ok()
+    };
+    let raw = days(&table::RETENTION_RAW);
+    let five_minutes = days(&table::RETENTION_5M);
+    let hour = days(&table::RETENTION_1H);
+    Some(Retention {
+        raw_days: raw?,
+        five_minute_days: five_minutes?,
+        hour_days: hour?,
+    })
+}
+
+pub(super) fn timestamps(
+    reader: &mut Reader<'_>,
+    schema: Option<&SchemaSettings>,
+) -> Option<Timestamps> {
+    let day = Duration::from_hours(24);
+    let most = day * u32::from(Retention::DAYS_MAX);
+    let least = Duration::from_mins(1);
+    let future_max = reader.time(&table::TIMESTAMP_FUTURE_MAX, least, most);
+    let past_max = if reader.raw.is_given(&table::TIMESTAMP_PAST_MAX) {
+        reader.time(&table::TIMESTAMP_PAST_MAX, least, most)
+    } else {
+        schema.map(|schema| day * u32::from(schema.retention.raw_days))
+    };
+    Some(Timestamps {
+        past_max: past_max?,
+        future_max: future_max?,
+    })
+}
