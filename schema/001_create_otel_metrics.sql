@@ -3,7 +3,7 @@
 -- One row per series: a metric's stream of points that differ in nothing but time and value. A shard
 -- writes the row when it first sees the series on a day of its points. SeriesId is a hash of all that
 -- tells series apart, so copies of a key differ in the two days, which merge to the whole range, and
--- in description, metadata and the dropped count, of which any copy's value will do.
+-- in description, metadata, the dropped count and the order of attributes, where any copy's will do.
 -- Read it with GROUP BY or LIMIT 1 BY SeriesId: copies stay until parts merge.
 CREATE TABLE IF NOT EXISTS spanmill.otel_metric_series {{on_cluster}}
 (

@@ -25,7 +25,7 @@ import metrics  # noqa: E402
 import traces  # noqa: E402
 from checks import Checks  # noqa: E402
 from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: E402
-from server import PATIENCE_SECONDS, spanmill  # noqa: E402
+from server import PATIENCE_SECONDS, bytes_counted, spanmill  # noqa: E402
 
 
 def ways(greeting):
@@ -65,9 +65,14 @@ def main():
     signal.alarm(PATIENCE_SECONDS)
     checks = Checks()
     with spanmill(sys.argv[1], checks) as greeting:
+        admin = greeting["Admin"].split()[0]
         for way, exporter in ways(greeting).items():
+            received, decoded = bytes_counted(admin)
             for signal_of_otlp in (traces, logs, metrics):
                 signal_of_otlp.check(checks, greeting["ClickHouse"], way, exporter)
+            after = bytes_counted(admin)
+            spoken = {"compressed": after[0] - received < after[1] - decoded}
+            checks.equal(f"{way}: what was spoken", spoken, {"compressed": " " in way})
     print(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0
 

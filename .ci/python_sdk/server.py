@@ -72,3 +72,11 @@ def query(clickhouse, sql):
             return [json.loads(line) for line in answer]
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"ClickHouse refused: {error.read().decode()}") from error
+
+
+def bytes_counted(admin):
+    """What the engine has received and what that came to when it was decompressed, over all transports."""
+    with urllib.request.urlopen(admin + "/metrics", timeout=PATIENCE_SECONDS) as answer:
+        lines = answer.read().decode().splitlines()
+    names = ("spanmill_received_bytes_total{", "spanmill_decoded_bytes_total{")
+    return [sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)) for name in names]

@@ -298,7 +298,7 @@ fn the_tables_are_settled() {
         .iter()
         .map(|p| &p.column)
         .collect();
-    assert_eq!(logs, ["K8sPodName", "Code"]);
+    assert_eq!(logs, ["ExceptionType", "K8sPodName", "Code"]);
     let retention = schema.retention;
     let days = (
         retention.raw_days,

@@ -1,6 +1,7 @@
 //! A column of strings in Native layout: each value's length as a varint, then its bytes.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use super::block::BlockWriter;
 use super::clear_buffer;
@@ -11,6 +12,9 @@ use super::varint::{push_varint, split_varint};
 pub(crate) struct Strings {
     bytes: Vec<u8>,
     rows: usize,
+    /// Where each value begins, and where the last one ends: built when single rows are first asked for,
+    /// which is when all rows are there and a chunk is being sealed.
+    starts: OnceCell<Vec<usize>>,
 }
 
 impl Strings {
@@ -39,15 +43,20 @@ impl Strings {
         let Some(rows) = rows else {
             return Cow::Borrowed(&self.bytes);
         };
-        let mut values = Vec::with_capacity(self.rows);
+        let starts = self.starts.get_or_init(|| self.find_starts());
+        let value = |row: &u32| &self.bytes[starts[*row as usize]..starts[*row as usize + 1]];
+        Cow::Owned(rows.iter().flat_map(value).copied().collect())
+    }
+
+    fn find_starts(&self) -> Vec<usize> {
+        let mut starts = Vec::with_capacity(self.rows + 1);
         let mut rest = &self.bytes[..];
+        starts.push(0);
         while let Some((length, after)) = split_varint(rest) {
-            let value = rest.len() - after.len() + length as usize;
-            values.push(&rest[..value]);
-            rest = &rest[value..];
+            rest = &after[length as usize..];
+            starts.push(self.bytes.len() - rest.len());
         }
-        let picked = rows.iter().flat_map(|row| values[*row as usize]);
-        Cow::Owned(picked.copied().collect())
+        starts
     }
 }
 
@@ -64,6 +73,7 @@ impl Buffer for Strings {
     fn clear(&mut self) {
         clear_buffer(&mut self.bytes);
         self.rows = 0;
+        self.starts.take();
     }
 
     fn bytes(&self) -> usize {
