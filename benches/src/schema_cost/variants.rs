@@ -48,12 +48,23 @@ pub(crate) struct Variant {
     changes: String,
 }
 
-/// All of a signal, `ours` first. Makes the tables to see what they have.
+/// Drops all tables, so that they can be made anew.
+async fn drop_tables(clickhouse: &ClickHouse) -> Result<()> {
+    for database in ["otel", "spanmill", "exporter"] {
+        clickhouse
+            .query(&format!("DROP DATABASE IF EXISTS {database} SYNC"))
+            .await?;
+    }
+    Ok(())
+}
+
+/// All of a signal, `ours` first. Makes the tables anew to see what they have.
 pub(crate) async fn all(
     clickhouse: &ClickHouse,
     signal: Signal,
     options: &Options,
 ) -> Result<Vec<Variant>> {
+    drop_tables(clickhouse).await?;
     migrate(clickhouse).await?;
     let table = signal.table();
     let mut variants = vec![
@@ -143,11 +154,7 @@ fn exporter(name: &str, indexes: &str) -> Variant {
 impl Variant {
     /// Makes its tables anew, empty but for what is written once.
     pub(crate) async fn create(&self, clickhouse: &ClickHouse, once: &[Block]) -> Result<()> {
-        for database in ["otel", "spanmill", "exporter"] {
-            clickhouse
-                .query(&format!("DROP DATABASE IF EXISTS {database} SYNC"))
-                .await?;
-        }
+        drop_tables(clickhouse).await?;
         match self.schema {
             Schema::Ours => migrate(clickhouse).await?,
             Schema::Exporter => clickhouse.script(EXPORTER_TABLES).await?,

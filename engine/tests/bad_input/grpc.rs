@@ -123,9 +123,12 @@ fn wrong_compression(reactor: ReactorChoice) {
             ("followed by rubbish", 1, &followed, Some(name)),
             ("without grpc-encoding", 1, &packed, None),
             ("called identity", 1, &packed, Some("identity")),
-            ("without the flag", 0, &packed, Some(name)),
             ("flag 2", 2, &packed, Some(name)),
         ];
+        // What the others begin with may be the beginning of a message with unknown fields.
+        if name == "gzip" {
+            cases.push(("without the flag", 0, &packed, Some(name)));
+        }
         let mut damaged = packed.clone();
         // All but bare deflate have a checksum of the content in the bytes at the end, and a mark at the
         // beginning.
