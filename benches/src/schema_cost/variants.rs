@@ -54,6 +54,7 @@ pub(crate) async fn all(
     signal: Signal,
     options: &Options,
 ) -> Result<Vec<Variant>> {
+    drop_all(clickhouse).await?;
     migrate(clickhouse).await?;
     let table = signal.table();
     let mut variants = vec![
@@ -143,11 +144,7 @@ fn exporter(name: &str, indexes: &str) -> Variant {
 impl Variant {
     /// Makes its tables anew, empty but for what is written once.
     pub(crate) async fn create(&self, clickhouse: &ClickHouse, once: &[Block]) -> Result<()> {
-        for database in ["otel", "spanmill", "exporter"] {
-            clickhouse
-                .query(&format!("DROP DATABASE IF EXISTS {database} SYNC"))
-                .await?;
-        }
+        drop_all(clickhouse).await?;
         match self.schema {
             Schema::Ours => migrate(clickhouse).await?,
             Schema::Exporter => clickhouse.script(EXPORTER_TABLES).await?,
@@ -174,6 +171,16 @@ pub(crate) async fn refreshed_views(clickhouse: &ClickHouse) -> Result<Vec<Strin
                WHERE database = 'spanmill' ORDER BY view";
     let views = clickhouse.rows(sql).await?.into_iter().flatten();
     Ok(views.collect())
+}
+
+/// Leaves nothing of any variant.
+async fn drop_all(clickhouse: &ClickHouse) -> Result<()> {
+    for database in ["otel", "spanmill", "exporter"] {
+        clickhouse
+            .query(&format!("DROP DATABASE IF EXISTS {database} SYNC"))
+            .await?;
+    }
+    Ok(())
 }
 
 /// Makes this project's tables.
