@@ -61,7 +61,7 @@ fn tables(choice: u8) -> Arc<Tables> {
                 "n=u16",
                 "http.route=i64",
             ]),
-            parse(&["n=i64", "exception.type=text", "k=u16", "host.name"]),
+            parse(&["n=i64", "exception.type", "k=u16", "host.name=text"]),
         )
         .unwrap(),
     })
