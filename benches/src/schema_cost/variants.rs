@@ -48,23 +48,13 @@ pub(crate) struct Variant {
     changes: String,
 }
 
-/// Drops all tables, so that they can be made anew.
-async fn drop_tables(clickhouse: &ClickHouse) -> Result<()> {
-    for database in ["otel", "spanmill", "exporter"] {
-        clickhouse
-            .query(&format!("DROP DATABASE IF EXISTS {database} SYNC"))
-            .await?;
-    }
-    Ok(())
-}
-
-/// All of a signal, `ours` first. Makes the tables anew to see what they have.
+/// All of a signal, `ours` first. Makes the tables to see what they have.
 pub(crate) async fn all(
     clickhouse: &ClickHouse,
     signal: Signal,
     options: &Options,
 ) -> Result<Vec<Variant>> {
-    drop_tables(clickhouse).await?;
+    drop_all(clickhouse).await?;
     migrate(clickhouse).await?;
     let table = signal.table();
     let mut variants = vec![
@@ -154,7 +144,7 @@ fn exporter(name: &str, indexes: &str) -> Variant {
 impl Variant {
     /// Makes its tables anew, empty but for what is written once.
     pub(crate) async fn create(&self, clickhouse: &ClickHouse, once: &[Block]) -> Result<()> {
-        drop_tables(clickhouse).await?;
+        drop_all(clickhouse).await?;
         match self.schema {
             Schema::Ours => migrate(clickhouse).await?,
             Schema::Exporter => clickhouse.script(EXPORTER_TABLES).await?,
@@ -181,6 +171,16 @@ pub(crate) async fn refreshed_views(clickhouse: &ClickHouse) -> Result<Vec<Strin
                WHERE database = 'spanmill' ORDER BY view";
     let views = clickhouse.rows(sql).await?.into_iter().flatten();
     Ok(views.collect())
+}
+
+/// Leaves nothing of any variant.
+async fn drop_all(clickhouse: &ClickHouse) -> Result<()> {
+    for database in ["otel", "spanmill", "exporter"] {
+        clickhouse
+            .query(&format!("DROP DATABASE IF EXISTS {database} SYNC"))
+            .await?;
+    }
+    Ok(())
 }
 
 /// Makes this project's tables.
