@@ -88,7 +88,8 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_metrics {{on_cluster}}
 ENGINE = {{Replicated}}MergeTree
 PARTITION BY toDate(Timestamp, 'UTC')
 ORDER BY (MetricName, ServiceName, toStartOfHour(Timestamp), SeriesId, Timestamp)
-SETTINGS ttl_only_drop_parts = 1, {{deduplication}};
+-- The size is derived in 003_create_otel_traces.sql.
+SETTINGS ttl_only_drop_parts = 1, min_bytes_for_wide_part = 67108864, {{deduplication}};
 
 ALTER TABLE spanmill.otel_metrics {{on_cluster}}
 MODIFY TTL toDateTime(Timestamp) + toIntervalDay({{retention_raw}});

@@ -38,7 +38,8 @@ PARTITION BY toDate(Timestamp, 'UTC')
 -- itself: ClickHouse would match filters with that column alone and no longer with the hour. Through
 -- toDateTime, because filters name Timestamp or, on the view, TimestampTime.
 ORDER BY (toStartOfHour(toDateTime(Timestamp)), ServiceName, toUnixTimestamp64Nano(Timestamp))
-SETTINGS ttl_only_drop_parts = 1, {{deduplication}};
+-- The size is derived in 003_create_otel_traces.sql.
+SETTINGS ttl_only_drop_parts = 1, min_bytes_for_wide_part = 67108864, {{deduplication}};
 
 -- An empty string or 0 in a promoted column says that the record lacks the key or that its value is of
 -- another type, and then stands in LogAttributes. The comment of such a column holds the key.
