@@ -17,7 +17,7 @@ pub(crate) enum InsertError {
     #[error("ClickHouse's answer is not understood: {0}")]
     Protocol(String),
     /// The server cannot do what is needed.
-    #[error("ClickHouse speaks native protocol revision {revision}; upgrade it to 23.3 or newer")]
+    #[error("ClickHouse speaks native protocol revision {revision}; upgrade it to 26.7 or newer")]
     TooOld {
         /// What it speaks.
         revision: u64,

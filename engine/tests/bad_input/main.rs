@@ -13,6 +13,7 @@ mod limits;
 mod partial;
 mod retry;
 mod rows;
+mod scattered;
 mod strangers;
 
 use support::Stack;
