@@ -5,22 +5,22 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use prost::Message as _;
 use spanmill_engine::ReactorChoice;
 
-use crate::assert_grpc_goes_on;
 use crate::rows::now;
 use crate::support::Stack;
 use crate::support::grpc::{Call, GrpcClient, message};
 use crate::support::spans;
+use crate::{assert_grpc_goes_on, on_each_reactor};
 
 const HOURS: u64 = 120;
 const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
 
 on_each_reactor! {
-    /// Scenario: one request with spans of 120 hours, more than the partitions that ClickHouse by default
-    /// lets one INSERT touch, the newest first.
-    /// Guarantee: acknowledged, every span stored once and in its partition, and the next request is taken.
     a_request_over_many_partitions
 }
 
+/// Scenario: one request with spans of 120 hours, more than the partitions that ClickHouse by default lets one
+/// INSERT touch, the newest first.
+/// Guarantee: acknowledged, every span stored once and in its partition, and the next request is taken.
 fn a_request_over_many_partitions(reactor: ReactorChoice) {
     let stack = Stack::start_with(|config| config.reactor = reactor);
     let id = spans::new_trace_id();
