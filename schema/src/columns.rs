@@ -1,8 +1,8 @@
 //! The columns of promoted attributes: which ones ClickHouse has, which ones configuration wants, and
 //! the SQL that adds and reads them. A column that is there is never changed or dropped.
 
+use crate::literal::literal;
 use crate::server::Server;
-use crate::template::literal;
 use crate::{MigrateError, Promoted, PromotedKind, ServerError, TableId, Tables};
 use std::fmt::Write as _;
 

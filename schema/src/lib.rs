@@ -4,6 +4,7 @@
 
 mod columns;
 mod error;
+mod literal;
 mod migrations;
 mod promoted;
 mod run;

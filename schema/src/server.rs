@@ -117,7 +117,7 @@ impl<'a> Server<'a> {
         let shown = if password.is_empty() {
             text.to_owned()
         } else {
-            let literal = crate::template::literal(password);
+            let literal = crate::literal::literal(password);
             text.replace(&literal, "'***'")
                 .replace(password.as_str(), "***")
         };

@@ -2,6 +2,7 @@
 //! statement is not for this configuration. It never reads ClickHouse.
 
 use crate::columns::Existing;
+use crate::literal::literal;
 use crate::{Connection, SchemaSettings, TableId};
 use std::borrow::Cow;
 
@@ -135,11 +136,6 @@ fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let (before, from) = text.split_once("{{")?;
     let (name, after) = from.split_once("}}")?;
     Some((before, name, after))
-}
-
-/// `text` as an SQL string, for the few places where ClickHouse takes no query parameter.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 #[cfg(test)]

@@ -3,15 +3,13 @@
 
 use spanmill_schema::MetricType;
 
-use super::points::{exponential_point, histogram_point, number_point, summary_point};
+use super::points::{OfMetric, exponential_point, histogram_point, number_point, summary_point};
 use super::request::{Place, Rows, Walk, partitions};
 use super::resource::repeated_bytes;
 use super::value::{Merged, owned_attribute};
 use super::wire::Reader;
 use super::{DecodeError, small_enum, utf8};
-use crate::columns::{
-    ColumnSet as _, Metric, MetricColumns, MetricHash, MetricKind, ResourceId, Scope,
-};
+use crate::columns::{ColumnSet as _, Metric, MetricColumns, MetricKind, ResourceId, Scope};
 
 impl Rows for MetricColumns {
     // A series holds its scope, a point does not.
@@ -53,14 +51,6 @@ struct Message<'a> {
 struct Data<'a> {
     kind: MetricType,
     message: Merged<'a>,
-}
-
-/// What each point needs of its metric.
-pub(super) struct OfMetric<'a> {
-    pub(super) metric: &'a Metric<'a>,
-    pub(super) hash: MetricHash,
-    /// About the bytes that each row of a series repeats.
-    pub(super) repeated: usize,
 }
 
 fn metric(

@@ -1,14 +1,22 @@
 //! Reads the points of each kind of metric, with their exemplars, and finds the series of each.
 
 use super::logs::correlation;
-use super::metrics::OfMetric;
 use super::request::Walk;
 use super::value::{attribute, owned_attribute};
 use super::wire::{Reader, WireError, WireType};
 use super::{DecodeError, storable_time};
 use crate::columns::{
-    Distribution, Exemplar, MetricColumns, Number, PointRow, push_varint, series_key,
+    Distribution, Exemplar, Metric, MetricColumns, MetricHash, Number, PointRow, push_varint,
+    series_key,
 };
+
+/// What each point needs of its metric.
+pub(super) struct OfMetric<'a> {
+    pub(super) metric: &'a Metric<'a>,
+    pub(super) hash: MetricHash,
+    /// About the bytes that each row of a series repeats.
+    pub(super) repeated: usize,
+}
 
 /// A point of a gauge or a sum.
 pub(super) fn number_point(
