@@ -9,8 +9,8 @@ use super::block::{BlockWriter, Compressor};
 use super::column::{Column, Picked};
 use super::fixed::Fixed;
 
-const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
-const NANOS_A_DAY: u64 = 24 * NANOS_AN_HOUR;
+pub(crate) const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
+pub(super) const NANOS_A_DAY: u64 = 24 * NANOS_AN_HOUR;
 
 /// The rows of one table while a chunk grows.
 pub(crate) trait ColumnSet: Column {

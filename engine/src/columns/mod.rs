@@ -24,7 +24,7 @@ mod varint;
 
 pub(crate) use attributes::{Attributes, OwnedAttribute};
 pub(crate) use block::{BlockWriter, Compressor, empty_block};
-pub(crate) use chunk::{Chunk, ColumnSet, Sealed};
+pub(crate) use chunk::{Chunk, ColumnSet, NANOS_AN_HOUR, Sealed};
 pub(crate) use column::{Buffer, Column};
 pub(crate) use fixed::{Arrays, Fixed, Offsets};
 pub(crate) use logs::{LogColumns, LogRow};

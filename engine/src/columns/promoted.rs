@@ -43,7 +43,7 @@ impl Promotion {
         Ok(())
     }
 
-    /// Takes the value if `key` is promoted, its type fits, and this span has none yet.
+    /// Takes the value if `key` is promoted, its type fits, and this row has none yet.
     #[inline]
     pub(crate) fn take(
         &mut self,

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use spanmill_schema::TableId;
 
 use super::canonical::{push_attributes, push_text, sort_attributes};
+use super::chunk::NANOS_A_DAY;
 use super::column::{Buffer, column_group, next_mark};
 use super::metrics::MetricKind;
 use super::{
@@ -16,7 +17,6 @@ use super::{
 /// Series remembered by a shard, 48 bytes each with the table's slack. Past it the memory starts over,
 /// and series that are seen again are written again (the table merges their rows).
 const REMEMBERED_MAX: usize = 1 << 20;
-const NANOS_A_DAY: u64 = 86_400_000_000_000;
 
 column_group! {
     /// Rows of `otel_metric_series` that wait to be sealed.

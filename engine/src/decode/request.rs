@@ -9,7 +9,7 @@ use super::resource::{read_scope, repeated_bytes, resolve};
 use super::value::Merged;
 use super::wire::Reader;
 use super::{Arrival, DecodeError, SCOPE_BYTES_MAX};
-use crate::columns::{Buffer as _, ColumnSet, ResourceId, Resources, Scope, Series};
+use crate::columns::{Buffer as _, ColumnSet, NANOS_AN_HOUR, ResourceId, Resources, Scope, Series};
 
 /// One signal's columns, as the common walk fills them.
 pub(super) trait Rows: ColumnSet + Sized {
@@ -205,7 +205,6 @@ impl<'c> Walk<'c> {
 /// About how many blocks the rows from `from` on go to, where each holds the dictionaries of its rows:
 /// never less, and more only when they come in disorder. An hour is the shortest partition.
 pub(super) fn partitions<R: Rows>(rows: &R, from: usize) -> usize {
-    const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
     let times = rows.timestamps().into_iter();
     let times = times.flat_map(|times| times.values().skip(from));
     let mut last = None;
