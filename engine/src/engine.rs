@@ -167,7 +167,7 @@ fn start_shards(
     config: &Arc<Config>,
     chosen: &Chosen,
     parts: Vec<ShardMetrics>,
-    sockets: impl Iterator<Item = Sockets>,
+    sockets: impl Iterator<Item = Sockets<TcpListener>>,
     stop: &Stop,
 ) -> Result<Vec<JoinHandle<io::Result<bool>>>, StartError> {
     // Tokens of one run must never meet those of another: a server drops rows under a token it knows.

@@ -1,7 +1,6 @@
 //! The life of one shard on its thread: listens, serves, writes, and when the engine stops finishes what
 //! was begun, in that order.
 
-use std::net::TcpListener;
 use std::rc::Rc;
 
 use crate::insert::write_batches;
@@ -10,15 +9,15 @@ use crate::reactor::{Reactor, within};
 use crate::shard::Shard;
 
 /// The sockets that a shard listens on.
-pub(crate) struct Sockets {
-    pub(crate) grpc: TcpListener,
-    pub(crate) http: TcpListener,
+pub(crate) struct Sockets<S> {
+    pub(crate) grpc: S,
+    pub(crate) http: S,
 }
 
 /// Serves until `stop`, then drains. Returns the connections that had to be cut.
 pub(crate) async fn run_shard<R: Reactor>(
     shard: Shard,
-    sockets: Sockets,
+    sockets: Sockets<R::Socket>,
     run_id: String,
     mut stop: Stop,
     listening: impl FnOnce(std::io::Result<()>),

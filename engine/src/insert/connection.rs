@@ -3,14 +3,13 @@
 
 use std::io::IoSlice;
 
-use spanmill_schema::Tables;
-
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader};
 
 use super::answer::{ServerHello, read_confirmation, read_hello};
 use super::error::InsertError;
+use super::link::Insert;
 use super::protocol;
-use crate::columns::{Compressor, Sealed, empty_block};
+use crate::columns::{Compressor, empty_block};
 use crate::config::ClickHouse;
 use crate::reactor::{Reactor, resolve};
 
@@ -51,21 +50,12 @@ impl<R: Reactor> Connection<R> {
         })
     }
 
-    /// Sends `blocks`, all of one partition of one table, as one INSERT under `token`, and returns when ClickHouse has
-    /// stored them.
-    pub(super) async fn insert(
-        &mut self,
-        tables: &Tables,
-        blocks: &[&Sealed],
-        token: &str,
-    ) -> Result<(), InsertError> {
-        let Some(first) = blocks.first() else {
-            return Ok(());
-        };
-        let head = protocol::insert(tables.table(first.table), token);
+    /// Sends an INSERT and returns when ClickHouse has stored it.
+    pub(super) async fn insert(&mut self, insert: &Insert<'_>) -> Result<(), InsertError> {
+        let head = protocol::insert(insert.statement, insert.token);
         let mut pieces: Vec<&[u8]> = vec![&head, &protocol::DATA, &self.empty_block];
-        for block in blocks {
-            pieces.extend([&protocol::DATA[..], &block.frames]);
+        for block in &insert.blocks {
+            pieces.extend([&protocol::DATA[..], block]);
         }
         pieces.extend([&protocol::DATA[..], &self.empty_block]);
         write_pieces(self.stream.get_mut(), &pieces).await?;

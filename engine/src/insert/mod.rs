@@ -4,17 +4,18 @@
 mod answer;
 mod connection;
 mod error;
+mod link;
 mod protocol;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use connection::Connection;
 use error::InsertError;
+use link::{Insert, Link};
+use protocol::statements;
 
 use crate::columns::Sealed;
-use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
-use crate::reactor::{Reactor, within};
+use crate::reactor::Reactor;
 use crate::refusal::Refusal;
 use crate::shard::{Batch, Shard};
 
@@ -22,11 +23,11 @@ use crate::shard::{Batch, Shard};
 /// those of any other.
 pub(crate) async fn write_batches<R: Reactor>(shard: Rc<Shard>, run_id: Rc<str>) {
     let mut writer = Writer::<R> {
-        shard,
         run_id,
-        connection: None,
-        failures: 0,
+        link: Link::new(Rc::clone(&shard)),
+        statements: statements(&shard.config.tables),
         batches: 0,
+        shard,
     };
     while writer.be_connected().await {
         let Some(batch) = writer.shard.next_batch::<R>().await else {
@@ -40,9 +41,8 @@ pub(crate) async fn write_batches<R: Reactor>(shard: Rc<Shard>, run_id: Rc<str>)
 struct Writer<R: Reactor> {
     shard: Rc<Shard>,
     run_id: Rc<str>,
-    connection: Option<Connection<R>>,
-    /// Tries that failed since the last success.
-    failures: u32,
+    link: Link<R>,
+    statements: Vec<String>,
     batches: u64,
 }
 
@@ -50,16 +50,16 @@ impl<R: Reactor> Writer<R> {
     /// Waits until there is a connection. False when the shard is closed while there is none: nothing can
     /// be waiting then, since what waited was refused when the connection was lost.
     async fn be_connected(&mut self) -> bool {
-        while self.connection.is_none() {
-            if self.shard.is_closed() {
-                return false;
-            }
-            match self.connect(self.shard.config.insert_timeout).await {
-                Ok(()) => self.shard.set_unavailable(None),
-                Err(error) => self.failed(&error).await,
+        loop {
+            match self.link.connect(self.shard.config.insert_timeout).await {
+                Ok(()) => {
+                    self.shard.set_unavailable(None);
+                    return true;
+                }
+                Err(_) if self.shard.is_closed() => return false,
+                Err(error) => self.link.failed(&error).await,
             }
         }
-        true
     }
 
     /// Inserts the batch, or gives it up when `ack_timeout` has passed since its oldest row came.
@@ -69,13 +69,18 @@ impl<R: Reactor> Writer<R> {
         let inserts = self.inserts_of(&batch);
         let mut done = 0;
         while let Some((token, blocks)) = inserts.get(done) {
-            match self.try_insert(blocks, token, deadline).await {
+            let insert = Insert {
+                statement: &self.statements[blocks[0].table as usize],
+                token,
+                blocks: blocks.iter().map(|block| &block.frames[..]).collect(),
+            };
+            match self.link.insert(&insert, self.time_left(deadline)).await {
                 Ok(()) => done += 1,
                 Err(error) if Instant::now() >= deadline => {
-                    self.failed(&error).await;
+                    self.link.failed(&error).await;
                     return self.give_up(batch, &error);
                 }
-                Err(error) => self.failed(&error).await,
+                Err(error) => self.link.failed(&error).await,
             }
         }
         let bytes: usize = batch.chunks.iter().map(|chunk| chunk.bytes()).sum();
@@ -120,67 +125,11 @@ impl<R: Reactor> Writer<R> {
         )
     }
 
-    /// One try for a batch that is given up at `deadline`.
-    async fn try_insert(
-        &mut self,
-        blocks: &[&Sealed],
-        token: &str,
-        deadline: Instant,
-    ) -> Result<(), InsertError> {
-        if self.connection.is_none() {
-            self.connect(self.time_left(deadline)).await?;
-        }
-        let limit = self.time_left(deadline);
-        let Some(connection) = &mut self.connection else {
-            return Ok(());
-        };
-        let inserted = within::<R, _>(
-            limit,
-            connection.insert(&self.shard.config.tables, blocks, token),
-        )
-        .await;
-        inserted.unwrap_or(Err(InsertError::Timeout(limit)))?;
-        self.failures = 0;
-        self.shard.set_unavailable(None);
-        Ok(())
-    }
-
     /// How long one step of a try may take: a ClickHouse that hangs must not keep the batch's requests
     /// waiting beyond `ack_timeout`, when their clients would give up by themselves.
     fn time_left(&self, deadline: Instant) -> Duration {
         let left = deadline.saturating_duration_since(Instant::now());
         self.shard.config.insert_timeout.min(left)
-    }
-
-    async fn connect(&mut self, limit: Duration) -> Result<(), InsertError> {
-        let opened = within::<R, _>(limit, Connection::open(&self.shard.config.clickhouse)).await;
-        let connection = opened.unwrap_or(Err(InsertError::Timeout(limit)))?;
-        tracing::info!(
-            shard = self.shard.index,
-            server = %connection.server.name,
-            version = ?connection.server.version,
-            revision = connection.server.revision,
-            "connected to ClickHouse"
-        );
-        self.connection = Some(connection);
-        Ok(())
-    }
-
-    /// Drops the connection, closes the shard to new requests, and waits before the next try. A first
-    /// failure may only mean that the server closed an idle connection: it is tried again at once.
-    async fn failed(&mut self, error: &InsertError) {
-        self.failures += 1;
-        self.shard.metrics.insert_failures.inc();
-        let had_connection = self.connection.take().is_some();
-        if self.failures == 1 && had_connection && matches!(error, InsertError::Io(_)) {
-            return;
-        }
-        if self.failures.is_power_of_two() {
-            tracing::warn!(shard = self.shard.index, failures = self.failures, %error, "cannot insert; trying again");
-        }
-        self.shard
-            .set_unavailable(Some(format!("ClickHouse does not take inserts: {error}")));
-        R::sleep(backoff(self.failures)).await;
     }
 
     /// Tells the batch's requests, and all that wait behind it, to retry. What waits behind may refer to
@@ -197,12 +146,4 @@ impl<R: Reactor> Writer<R> {
             "gave rows back to their senders, to be sent again"
         );
     }
-}
-
-/// Exponential with full jitter, so that shards do not come back in step.
-fn backoff(failures: u32) -> Duration {
-    let ceiling = BACKOFF_MIN
-        .saturating_mul(1 << failures.saturating_sub(1).min(16))
-        .min(BACKOFF_MAX);
-    ceiling.mul_f64(fastrand::f64())
 }

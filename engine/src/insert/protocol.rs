@@ -4,7 +4,7 @@
 //! Revision 54460 is spoken: old enough for servers of 23.x, and short of the chunked framing and sparse
 //! columns that came later. The server answers with the lower of both sides' revisions.
 
-use spanmill_schema::{DATABASE, Table};
+use spanmill_schema::{DATABASE, Table, TableId, Tables};
 
 use crate::columns::push_varint;
 
@@ -51,7 +51,7 @@ pub(super) fn hello(user: &str, password: &str) -> Vec<u8> {
 pub(super) const ADDENDUM: [u8; 1] = [0];
 
 /// Everything of an INSERT before its blocks, save the empty block that says "no external tables".
-pub(super) fn insert(table: &Table, token: &str) -> Vec<u8> {
+pub(super) fn insert(statement: &str, token: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(4096);
     push_varint(&mut out, QUERY);
     push_string(&mut out, ""); // query id: the server's
@@ -60,7 +60,7 @@ pub(super) fn insert(table: &Table, token: &str) -> Vec<u8> {
     push_string(&mut out, ""); // interserver secret
     push_varint(&mut out, STAGE_COMPLETE);
     push_varint(&mut out, COMPRESSED);
-    push_string(&mut out, &statement(table));
+    push_string(&mut out, statement);
     push_string(&mut out, ""); // end of query parameters
     out
 }
@@ -102,6 +102,12 @@ fn push_settings(out: &mut Vec<u8>, token: &str) {
     push_string(out, "");
 }
 
+/// The INSERT of each table, by [`TableId`]: every column is named, so that the table's own order is free.
+pub(super) fn statements(tables: &Tables) -> Vec<String> {
+    let of = |id| statement(tables.table(id));
+    TableId::ALL.into_iter().map(of).collect()
+}
+
 fn statement(table: &Table) -> String {
     let columns: Vec<_> = table
         .columns
@@ -119,7 +125,6 @@ fn statement(table: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanmill_schema::{TableId, Tables};
 
     /// Scenario: the statement of a table.
     /// Guarantee: every column is named, dotted names included, so that the table's own order is free.

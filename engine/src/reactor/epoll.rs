@@ -3,19 +3,25 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
-use super::{Reactor, choice, guarded};
+use super::disk::{HostFile, open_host_file};
+use super::{File, Reactor, choice, guarded};
 
 /// See the module.
 pub(crate) struct Epoll;
 
 impl Reactor for Epoll {
     type Stream = TcpStream;
+    type Socket = std::net::TcpListener;
     type Listener = TcpListener;
+    type File = ThreadFile;
 
     fn listen(socket: std::net::TcpListener) -> io::Result<TcpListener> {
         TcpListener::from_std(socket)
@@ -53,5 +59,62 @@ impl Reactor for Epoll {
             .enable_time()
             .build()?;
         Ok(LocalSet::new().block_on(&runtime, async { main().await }))
+    }
+}
+
+/// A file whose slow calls are made on tokio's helper threads.
+pub(crate) struct ThreadFile(Arc<HostFile>);
+
+impl ThreadFile {
+    async fn on_helper<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&HostFile) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let file = Arc::clone(&self.0);
+        let worked = tokio::task::spawn_blocking(move || work(&file)).await;
+        worked.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+}
+
+impl File for ThreadFile {
+    async fn create(path: &Path) -> io::Result<Self> {
+        open_host_file(path, true).await.map(Arc::new).map(Self)
+    }
+
+    async fn open(path: &Path) -> io::Result<Self> {
+        open_host_file(path, false).await.map(Arc::new).map(Self)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.0.size()
+    }
+
+    async fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let at = offset + bytes.len() as u64;
+            if !self.0.read_cached(at, &mut bytes)? {
+                let missing = length - bytes.len();
+                let more = self.on_helper(move |file| file.read(at, missing)).await?;
+                if more.is_empty() {
+                    break;
+                }
+                bytes.extend_from_slice(&more);
+            }
+        }
+        Ok(bytes)
+    }
+
+    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
+        self.on_helper(move |file| file.file.write_all_at(&bytes, offset))
+            .await
+    }
+
+    async fn sync(&self) -> io::Result<()> {
+        self.on_helper(|file| file.file.sync_data()).await
+    }
+
+    async fn truncate(&self, length: u64) -> io::Result<()> {
+        self.on_helper(move |file| file.file.set_len(length)).await
     }
 }

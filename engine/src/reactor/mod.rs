@@ -1,11 +1,12 @@
-//! The seam under a shard: sockets, timers, tasks and the thread they run on. Everything above it is
-//! written once against tokio's io traits; which runtime runs it is chosen at start and compiled in
+//! The seam under a shard: sockets, files, clocks, tasks and the thread they run on. Everything above it
+//! is written once against tokio's io traits; which runtime runs it is chosen at start and compiled in
 //! statically, so the seam costs nothing per call.
 //!
 //! Two runtimes stand behind it: `uring` (glommio) and `epoll` (tokio, one thread). Neither leaves its
 //! thread: nothing here is `Send` but what `run` is given.
 
 mod choice;
+mod disk;
 mod epoll;
 mod uring;
 
@@ -13,7 +14,8 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_lite::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,11 +29,15 @@ pub(crate) use uring::Uring;
 pub(crate) trait Reactor: 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
+    /// A bound, listening, non-blocking socket that no thread has taken over yet.
+    type Socket: Send + 'static;
     /// A listening socket.
     type Listener: 'static;
+    /// A file.
+    type File: File;
 
-    /// Takes over a bound, listening, non-blocking socket.
-    fn listen(socket: std::net::TcpListener) -> io::Result<Self::Listener>;
+    /// Takes over a socket.
+    fn listen(socket: Self::Socket) -> io::Result<Self::Listener>;
     /// The next connection, with Nagle's delay off.
     async fn accept(listener: &Self::Listener) -> io::Result<Self::Stream>;
     /// Opens a connection, with Nagle's delay off.
@@ -46,6 +52,56 @@ pub(crate) trait Reactor: 'static {
         core: Option<usize>,
         main: impl FnOnce() -> F,
     ) -> io::Result<T>;
+
+    /// The time that passes while `sleep` waits.
+    fn now() -> Instant {
+        Instant::now()
+    }
+    /// The time of day.
+    fn wall() -> SystemTime {
+        SystemTime::now()
+    }
+
+    /// Makes a folder and those above it, unless it is there.
+    async fn make_folder(path: &Path) -> io::Result<()> {
+        disk::make_folder(path).await
+    }
+    /// The names of what a folder holds, in no order; a name that is no UTF-8 is passed over.
+    async fn list(folder: &Path) -> io::Result<Vec<String>> {
+        disk::list(folder).await
+    }
+    /// Removes a file, or a folder that is empty.
+    async fn remove(path: &Path) -> io::Result<()> {
+        disk::remove(path).await
+    }
+    /// Gives a file or folder another name in the same file system.
+    async fn rename(from: &Path, to: &Path) -> io::Result<()> {
+        disk::rename(from, to).await
+    }
+    /// Returns when names made, changed or removed in `folder` will outlast a loss of power.
+    async fn sync_folder(folder: &Path) -> io::Result<()> {
+        disk::sync_folder(folder).await
+    }
+}
+
+/// A file of a reactor. Dropping it closes it.
+#[allow(async_fn_in_trait)]
+pub(crate) trait File: Sized + 'static {
+    /// Makes a file that must not be there yet, to be written and read.
+    async fn create(path: &Path) -> io::Result<Self>;
+    /// Opens a file that is there, to be written and read.
+    async fn open(path: &Path) -> io::Result<Self>;
+    /// Its size in bytes.
+    fn size(&self) -> io::Result<u64>;
+    /// `length` bytes from `offset` on; fewer only where the file ends.
+    async fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+    /// Writes all of `bytes`. After an error any of them may be there.
+    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()>;
+    /// Returns when all that was written before, and the size, will outlast a loss of power
+    /// (fdatasync). After an error nothing is known of what was written since the last success.
+    async fn sync(&self) -> io::Result<()>;
+    /// Cuts the file.
+    async fn truncate(&self, length: u64) -> io::Result<()>;
 }
 
 /// `future`, or `None` if it takes longer than `limit`.
@@ -74,13 +130,6 @@ pub(crate) async fn resolve(host_port: &str) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host_port.parse() {
         return Ok(vec![address]);
     }
-    let (sender, receiver) = tokio::sync::oneshot::channel();
     let name = host_port.to_owned();
-    std::thread::Builder::new()
-        .name("resolve".into())
-        .spawn(move || {
-            // Nobody waits any more if this fails.
-            let _ = sender.send(name.to_socket_addrs().map(Iterator::collect));
-        })?;
-    receiver.await.map_err(io::Error::other)?
+    disk::on_own_thread(move || name.to_socket_addrs().map(Iterator::collect)).await
 }

@@ -8,20 +8,23 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_lite::{AsyncRead as _, AsyncWrite as _};
+use glommio::io::BufferedFile;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Reactor, guarded};
+use super::disk::{HostFile, on_own_thread, open_host_file};
+use super::{File, Reactor, guarded};
 
-/// Memory that glommio registers for file I/O, in bytes: its default of 10 MiB is pinned per executor
-/// and a shard that does no file I/O needs none of it.
+/// Memory that glommio registers for direct file I/O, in bytes: its default of 10 MiB is pinned per
+/// executor, and the log, which goes through the page cache, needs none of it.
 const IO_MEMORY: usize = 64 << 10;
 /// Bytes that one connection may read before it lets the others run. glommio has no budget of its own:
 /// without this a busy sender delayed everything else by seconds.
@@ -34,7 +37,9 @@ pub(crate) struct Uring;
 
 impl Reactor for Uring {
     type Stream = Stream;
+    type Socket = std::net::TcpListener;
     type Listener = TcpListener;
+    type File = RingFile;
 
     fn listen(socket: std::net::TcpListener) -> io::Result<TcpListener> {
         // SAFETY: the descriptor was just given up by its owner, is open, and is a listening socket.
@@ -163,5 +168,68 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_close(context)
+    }
+}
+
+/// A file that is written, synced and (where the page cache does not have it) read through the ring.
+pub(crate) struct RingFile {
+    /// Its descriptor is a duplicate, since glommio closes what it is given.
+    ring: BufferedFile,
+    host: HostFile,
+}
+
+impl RingFile {
+    fn adopt(host: HostFile) -> io::Result<Self> {
+        let duplicate = host.file.try_clone()?.into_raw_fd();
+        // SAFETY: the descriptor was just made, is open, and is given up by its owner here.
+        let ring = unsafe { BufferedFile::from_raw_fd(duplicate) };
+        Ok(RingFile { ring, host })
+    }
+}
+
+impl File for RingFile {
+    async fn create(path: &Path) -> io::Result<Self> {
+        Self::adopt(open_host_file(path, true).await?)
+    }
+
+    async fn open(path: &Path) -> io::Result<Self> {
+        Self::adopt(open_host_file(path, false).await?)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.host.size()
+    }
+
+    async fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let at = offset + bytes.len() as u64;
+            if !self.host.read_cached(at, &mut bytes)? {
+                let more = self.ring.read_at(at, length - bytes.len()).await?;
+                if more.is_empty() {
+                    break;
+                }
+                bytes.extend_from_slice(&more);
+            }
+        }
+        Ok(bytes)
+    }
+
+    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
+        let length = bytes.len();
+        match self.ring.write_at(bytes, offset).await? {
+            written if written == length => Ok(()),
+            // What is left is gone with the buffer; the log gives up the segment after any error.
+            _ => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+
+    async fn sync(&self) -> io::Result<()> {
+        Ok(self.ring.fdatasync().await?)
+    }
+
+    async fn truncate(&self, length: u64) -> io::Result<()> {
+        let file = self.host.file.try_clone()?;
+        on_own_thread(move || file.set_len(length)).await
     }
 }
