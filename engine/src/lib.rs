@@ -20,6 +20,8 @@ mod reactor;
 mod refusal;
 mod run;
 mod shard;
+#[cfg(test)]
+mod simulation;
 
 pub use config::{ClickHouse, Config, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};

@@ -67,6 +67,7 @@ pub(super) async fn serve<R: Reactor>(mut stream: Linger<R>, shard: Rc<Shard>, m
     let mut stopping = false;
     loop {
         let next = tokio::select! {
+            biased;
             () = stopped(&mut stop), if !stopping => {
                 stopping = true;
                 connection.graceful_shutdown();

@@ -55,6 +55,7 @@ pub(crate) async fn answer_http<R: Reactor, F: Future<Output = Answer>>(
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();

@@ -1,7 +1,7 @@
 //! The walk against prost: any request in any encoding gives the rows that prost's messages stand for,
 //! a row that is bad is left out alone, and a request that is refused leaves nothing behind.
 
-mod block;
+pub(crate) mod block;
 mod bounds;
 mod equal;
 mod expected;

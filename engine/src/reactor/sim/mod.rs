@@ -22,7 +22,9 @@ pub(crate) use disk::{Disk, DiskFaults, SimFile};
 pub(crate) use network::{Cut, Network};
 pub(crate) use process::Process;
 pub(crate) use stream::{SimListener, SimSocket, SimStream};
-pub(crate) use world::{disk, heal_network, jump_clock, network, note, polls, random, simulate};
+pub(crate) use world::{
+    disk, heal_network, jump_clock, network, note, polls, random, seconds, simulate,
+};
 
 use super::Reactor;
 use disk::Change;

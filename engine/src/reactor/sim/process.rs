@@ -51,7 +51,7 @@ impl Process {
     }
 
     /// The process whose code runs.
-    pub(super) fn present() -> Process {
+    pub(crate) fn present() -> Process {
         with(|world| world.executor.present)
     }
 

@@ -191,3 +191,8 @@ pub(crate) fn note(what: impl Hash) {
 pub(crate) fn polls() -> u64 {
     with(|world| world.executor.polls)
 }
+
+/// Seconds since the beginning.
+pub(crate) fn seconds() -> u64 {
+    with(|world| world.executor.time().as_secs())
+}
