@@ -6,7 +6,10 @@
 
 mod ack;
 mod admin;
+mod backlog;
+mod chunk;
 mod columns;
+mod commit;
 mod config;
 mod decode;
 mod engine;
@@ -15,12 +18,14 @@ mod insert;
 mod json;
 mod limits;
 mod listen;
+mod log;
+mod memory;
 mod metrics;
 mod reactor;
 mod refusal;
 mod run;
 mod shard;
 
-pub use config::{ClickHouse, Config, ReactorChoice};
+pub use config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};
 pub use listen::BindError;
