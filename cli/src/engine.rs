@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spanmill_engine::Config;
+use spanmill_engine::{Config, LogConfig};
 use spanmill_schema::Connection;
 
 use crate::settings::{ClickHouse, Settings};
@@ -22,6 +22,11 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
             password: clickhouse.password.reveal().to_owned(),
         },
         tables: Arc::clone(&settings.schema.tables),
+        ack: settings.batching.ack,
+        log: LogConfig {
+            folder: settings.wal.folder.clone(),
+            bytes_max: settings.wal.bytes_max,
+        },
         batch_rows: settings.batching.rows,
         batch_rows_max: settings.batching.rows_max,
         batch_age: settings.batching.age,

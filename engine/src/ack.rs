@@ -1,5 +1,5 @@
-//! The one place that decides when a request is acknowledged: when ClickHouse has confirmed the insert of
-//! every row it brought. The other answer is "retry later"; a request is never left without one.
+//! How requests get their answers once their rows are as safe as the ack mode asks: all rows of a request
+//! are, or it is told to retry. A request is never left without an answer.
 
 use tokio::sync::oneshot;
 
@@ -34,8 +34,13 @@ impl Acks {
         self.0.append(&mut others.0);
     }
 
-    /// Acknowledges: every row is stored.
-    pub(crate) fn inserted(self) {
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Acknowledges: every row is safe.
+    pub(crate) fn acknowledge(self) {
         for request in self.0 {
             // A client that went away meanwhile needs no answer.
             let _ = request.send(Ok(()));

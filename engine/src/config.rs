@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,11 @@ pub struct Config {
     pub clickhouse: ClickHouse,
     /// The tables' columns, those of promoted attributes among them: as the migrations made them.
     pub tables: Arc<Tables>,
+    /// When a request is acknowledged.
+    pub ack: AckMode,
+    /// Where the log is, and how large it may become. What earlier runs left there is inserted in every
+    /// ack mode.
+    pub log: LogConfig,
     /// Rows from which on a batch is inserted at once.
     pub batch_rows: usize,
     /// Rows that one INSERT takes at most, give or take one request.
@@ -33,7 +39,7 @@ pub struct Config {
     pub batch_age: Duration,
     /// How long one INSERT may take, sending and confirmation together, within `ack_timeout`.
     pub insert_timeout: Duration,
-    /// How long a batch is tried before its requests are told to retry.
+    /// How long a request waits for its ack before it is told to retry.
     pub ack_timeout: Duration,
     /// Bytes of a request, on the wire as well as decompressed.
     pub request_bytes_max: usize,
@@ -46,6 +52,13 @@ pub struct Config {
     pub timestamp_future_max: Duration,
     /// How long `shutdown` waits for requests in flight.
     pub drain_timeout: Duration,
+}
+
+impl Config {
+    /// Bytes that the logs of one shard may hold.
+    pub(crate) fn log_bytes_max_of_shard(&self) -> u64 {
+        self.log.bytes_max / self.shards as u64
+    }
 }
 
 /// The ClickHouse server that rows go to.
@@ -70,6 +83,26 @@ impl fmt::Debug for ClickHouse {
             .field("user", &self.user)
             .finish_non_exhaustive()
     }
+}
+
+/// When a request is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckMode {
+    /// When its rows are in the log and synced: they outlast a loss of power.
+    Log,
+    /// When its rows are in memory: a crash loses them.
+    Memory,
+    /// When ClickHouse has confirmed them. No disk is needed.
+    ClickHouse,
+}
+
+/// The write-ahead log.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Its folder; made when it is needed.
+    pub folder: PathBuf,
+    /// Bytes of all shards' logs together, at which requests are told to retry.
+    pub bytes_max: u64,
 }
 
 /// What the shards run on.

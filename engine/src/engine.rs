@@ -1,15 +1,17 @@
 //! Starts the shards and the admin port on their threads, and stops them in order.
 
 use std::fmt;
+use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::config::Config;
+use crate::config::{AckMode, Config};
 use crate::listen::{BindError, Stop, bind};
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::reactor::{Chosen, Epoll, Reactor, Uring, choose, usable_cores};
@@ -33,9 +35,25 @@ pub enum StartError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// The log's folder.
+    #[error("the log's folder {} cannot be used: {source}{}", folder.display(), hint(source))]
+    Log {
+        /// `log_dir`.
+        folder: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
     /// The admin port's thread.
     #[error("the admin port cannot start: {0}")]
     Admin(io::Error),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => "; another engine uses it, and each needs one of its own",
+        io::ErrorKind::PermissionDenied => "; give the engine's user the right to write there",
+        _ => "",
+    }
 }
 
 /// A running engine. Dropping it stops it without waiting; `shutdown` is the right end.
@@ -48,6 +66,8 @@ pub struct Engine {
     shards: Vec<JoinHandle<io::Result<bool>>>,
     admin_thread: JoinHandle<io::Result<()>>,
     stop_admin: watch::Sender<bool>,
+    /// Keeps other engines from this one's logs.
+    _log_lock: Option<File>,
 }
 
 /// How a shutdown went.
@@ -82,6 +102,7 @@ impl Engine {
     pub fn start(config: Config) -> Result<Engine, StartError> {
         let config = Arc::new(config);
         let chosen = choose(config.reactor, config.shards).map_err(StartError::Reactor)?;
+        let log_lock = lock_logs(&config)?;
         let grpc = bind(config.otlp_grpc, "OTLP/gRPC", config.shards)?;
         let http = bind(config.otlp_http, "OTLP/HTTP", config.shards)?;
         let admin = bind(config.admin, "the admin port", 1)?;
@@ -106,6 +127,7 @@ impl Engine {
             shards,
             admin_thread,
             stop_admin,
+            _log_lock: log_lock,
         })
     }
 
@@ -148,6 +170,26 @@ impl Engine {
     }
 }
 
+/// Makes the log's folder and takes its lock, which the kernel gives back when the process ends, however
+/// it does. Without a log there is nothing to lock unless earlier runs left one.
+fn lock_logs(config: &Config) -> Result<Option<File>, StartError> {
+    let folder = &config.log.folder;
+    if config.ack != AckMode::Log && !folder.exists() {
+        return Ok(None);
+    }
+    let locked = || {
+        fs::create_dir_all(folder)?;
+        let file = File::create(folder.join("lock"))?;
+        file.try_lock()?;
+        Ok(file)
+    };
+    let failed = |source| StartError::Log {
+        folder: folder.clone(),
+        source,
+    };
+    locked().map(Some).map_err(failed)
+}
+
 fn start_admin(
     mut sockets: Vec<TcpListener>,
     metrics: Metrics,
@@ -171,29 +213,28 @@ fn start_shards(
     stop: &Stop,
 ) -> Result<Vec<JoinHandle<io::Result<bool>>>, StartError> {
     // Tokens of one run must never meet those of another: a server drops rows under a token it knows.
-    let run_id = uuid::Uuid::new_v4().simple().to_string();
+    let run = uuid::Uuid::new_v4().as_u128();
     let cores = usable_cores();
     let (started, starts) = mpsc::channel();
     let mut shards = Vec::with_capacity(config.shards);
     for (index, (metrics, sockets)) in parts.into_iter().zip(sockets).enumerate() {
         // More shards than cores share them as the scheduler sees fit.
         let core = (config.shards <= cores.len()).then(|| cores[index]);
-        let (config, run_id, stop) = (Arc::clone(config), run_id.clone(), stop.clone());
+        let (config, stop) = (Arc::clone(config), stop.clone());
         let (chosen, started) = (chosen.clone(), started.clone());
         let listening = move |result| {
             // The receiver waits for every shard.
             let _ = started.send((index, result));
         };
-        let main = move || {
-            let shard = Shard::new(index, config, metrics);
-            match chosen {
-                Chosen::Uring { .. } => Uring::run(core, || {
-                    run_shard::<Uring>(shard, sockets, run_id, stop, listening)
-                }),
-                Chosen::Epoll { .. } => Epoll::run(core, || {
-                    run_shard::<Epoll>(shard, sockets, run_id, stop, listening)
-                }),
-            }
+        let main = move || match chosen {
+            Chosen::Uring { .. } => Uring::run(core, || {
+                let shard = Shard::new::<Uring>(index, config, metrics);
+                run_shard::<Uring>(shard, sockets, run, stop, listening)
+            }),
+            Chosen::Epoll { .. } => Epoll::run(core, || {
+                let shard = Shard::new::<Epoll>(index, config, metrics);
+                run_shard::<Epoll>(shard, sockets, run, stop, listening)
+            }),
         };
         let thread = std::thread::Builder::new().name(format!("shard-{index}"));
         let thread = thread.spawn(main);

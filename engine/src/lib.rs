@@ -6,7 +6,10 @@
 
 mod ack;
 mod admin;
+mod backlog;
+mod chunk;
 mod columns;
+mod commit;
 mod config;
 mod decode;
 mod engine;
@@ -15,6 +18,8 @@ mod insert;
 mod json;
 mod limits;
 mod listen;
+mod log;
+mod memory;
 mod metrics;
 mod reactor;
 mod refusal;
@@ -23,6 +28,6 @@ mod shard;
 #[cfg(test)]
 mod simulation;
 
-pub use config::{ClickHouse, Config, ReactorChoice};
+pub use config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};
 pub use listen::BindError;

@@ -9,6 +9,21 @@ pub(crate) const CHUNK_ROWS: usize = 4096;
 /// Column bytes from which on a chunk is sealed whatever its rows, so that large rows do not pile up.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 
+/// How long a commit waits for more rows after the last one, so that chunks grow under load: at 100,000 rows/s
+/// they get 1,000 rows, from 400,000 on they are full. A lone request does not wait.
+pub(crate) const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
+/// Bytes from which on the next segment of a log is begun: what is inserted is removed by segments.
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
+/// Compressed bytes from which on a batch takes no further chunk: it is held in memory while it is sent.
+pub(crate) const BATCH_BYTES: usize = 32 << 20;
+/// Batches after which it is asked again how many inserts the tables have seen: a lower bound for what they
+/// had seen when a batch was first sent, which needs to be near only compared with what is remembered.
+pub(crate) const SEEN_EVERY: u64 = 256;
+/// Tries of a batch that ClickHouse says is bad, before it is set aside.
+pub(crate) const DATA_TRIES: u32 = 3;
+/// Tries of reading a segment, before it is set aside.
+pub(crate) const READ_TRIES: u32 = 8;
+
 /// HTTP/2 stream window: a request of this size needs no round trip for credit. 64 KiB, the protocol's
 /// default, cost 545 ns a span where 1 MiB and more cost 311.
 pub(crate) const STREAM_WINDOW: u32 = 4 << 20;

@@ -17,6 +17,10 @@ use crate::refusal::Kind;
 const INSERT_SECONDS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
+/// Upper bounds of commit durations, in seconds.
+const COMMIT_SECONDS: [f64; 12] = [
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
+];
 /// Upper bounds of rows in a batch.
 const BATCH_ROWS: [f64; 9] = [
     10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 25_000.0, 50_000.0, 100_000.0, 200_000.0,
@@ -69,6 +73,16 @@ pub(crate) struct ShardMetrics {
     pub(crate) available: Gauge,
     pub(crate) insert_seconds: Histogram,
     pub(crate) batch_rows: Histogram,
+    pub(crate) commit_seconds: Histogram,
+    pub(crate) log_available: Gauge,
+    pub(crate) log_bytes: Gauge,
+    pub(crate) log_failures: Counter,
+    pub(crate) log_torn_bytes: Counter,
+    pub(crate) log_damaged_bytes: Counter,
+    pub(crate) log_missing_chunks: Counter,
+    pub(crate) set_aside_rows: Counter,
+    pub(crate) set_aside_segments: Counter,
+    pub(crate) set_aside_logs: Counter,
 }
 
 /// What a shard counts per signal.
@@ -122,6 +136,63 @@ struct Families {
     available: Family<OfShard, Gauge>,
     insert_seconds: Family<OfShard, Histogram, fn() -> Histogram>,
     batch_rows: Family<OfShard, Histogram, fn() -> Histogram>,
+    commit_seconds: Family<OfShard, Histogram, fn() -> Histogram>,
+    log: LogFamilies,
+}
+
+/// Those of the log.
+struct LogFamilies {
+    available: Family<OfShard, Gauge>,
+    bytes: Family<OfShard, Gauge>,
+    failures: Family<OfShard, Counter>,
+    torn_bytes: Family<OfShard, Counter>,
+    damaged_bytes: Family<OfShard, Counter>,
+    missing_chunks: Family<OfShard, Counter>,
+    set_aside_rows: Family<OfShard, Counter>,
+    set_aside_segments: Family<OfShard, Counter>,
+    set_aside_logs: Family<OfShard, Counter>,
+}
+
+impl LogFamilies {
+    fn register(registry: &mut Registry) -> Self {
+        let mut counter = |name: &str, help: &str| add(registry, name, help, Family::default());
+        LogFamilies {
+            failures: counter(
+                "log_failures",
+                "Tries to write, read or trim the log that failed",
+            ),
+            torn_bytes: counter(
+                "log_torn_bytes",
+                "Bytes at the ends of logs that were never wholly written nor acknowledged",
+            ),
+            damaged_bytes: counter(
+                "log_damaged_bytes",
+                "Bytes of logs that differ from what was written, set aside",
+            ),
+            missing_chunks: counter(
+                "log_missing_chunks",
+                "Chunks that a log should hold and does not",
+            ),
+            set_aside_rows: counter("set_aside_rows", "Rows of batches that were set aside"),
+            set_aside_segments: counter(
+                "set_aside_segments",
+                "Segments that could not be read, set aside",
+            ),
+            set_aside_logs: counter("set_aside_logs", "Logs that could not be read, set aside"),
+            bytes: add(
+                registry,
+                "log_bytes",
+                "Bytes of log files",
+                Family::default(),
+            ),
+            available: add(
+                registry,
+                "log_available",
+                "1 while the log can be written, 0 while requests are refused",
+                Family::default(),
+            ),
+        }
+    }
 }
 
 /// Registers a family of metrics and gives it back.
@@ -143,8 +214,19 @@ impl Families {
             Unit::Seconds,
             insert_seconds.clone(),
         );
+        let commit_seconds: fn() -> Histogram = || Histogram::new(COMMIT_SECONDS);
+        let commit_seconds = Family::new_with_constructor(commit_seconds);
+        registry.register_with_unit(
+            "commit_duration",
+            "Time from taking rows to having them synced in the log",
+            Unit::Seconds,
+            commit_seconds.clone(),
+        );
+        let log = LogFamilies::register(registry);
         let mut of_shard = |name: &str, help: &str| add(registry, name, help, Family::default());
         Families {
+            log,
+            commit_seconds,
             insert_seconds,
             inserted_bytes: of_shard("inserted_bytes", "Compressed bytes of confirmed inserts"),
             insert_failures: of_shard("insert_failures", "Tries of an insert that failed"),
@@ -176,13 +258,13 @@ impl Families {
             pending_bytes: add(
                 registry,
                 "pending_bytes",
-                "Bytes of requests between first byte and ack",
+                "Bytes of requests, columns and chunks held in memory",
                 Family::default(),
             ),
             available: add(
                 registry,
                 "clickhouse_available",
-                "1 while inserts work, 0 while requests are refused",
+                "1 while inserts work, 0 while they fail",
                 Family::default(),
             ),
             requests: add(
@@ -258,6 +340,16 @@ impl Families {
             available: self.available.get_or_create_owned(labels),
             insert_seconds: self.insert_seconds.get_or_create_owned(labels),
             batch_rows: self.batch_rows.get_or_create_owned(labels),
+            commit_seconds: self.commit_seconds.get_or_create_owned(labels),
+            log_available: self.log.available.get_or_create_owned(labels),
+            log_bytes: self.log.bytes.get_or_create_owned(labels),
+            log_failures: self.log.failures.get_or_create_owned(labels),
+            log_torn_bytes: self.log.torn_bytes.get_or_create_owned(labels),
+            log_damaged_bytes: self.log.damaged_bytes.get_or_create_owned(labels),
+            log_missing_chunks: self.log.missing_chunks.get_or_create_owned(labels),
+            set_aside_rows: self.log.set_aside_rows.get_or_create_owned(labels),
+            set_aside_segments: self.log.set_aside_segments.get_or_create_owned(labels),
+            set_aside_logs: self.log.set_aside_logs.get_or_create_owned(labels),
         }
     }
 }

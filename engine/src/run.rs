@@ -3,8 +3,11 @@
 
 use std::rc::Rc;
 
-use crate::insert::write_batches;
+use crate::commit::commit_chunks;
+use crate::config::AckMode;
+use crate::insert::{Feed, statements, write_batches};
 use crate::listen::{Connections, Stop, Transport, accept, stopped};
+use crate::log::{Appender, Log, LogId, Queue};
 use crate::reactor::{Reactor, within};
 use crate::shard::Shard;
 
@@ -18,7 +21,7 @@ pub(crate) struct Sockets<S> {
 pub(crate) async fn run_shard<R: Reactor>(
     shard: Shard,
     sockets: Sockets<R::Socket>,
-    run_id: String,
+    run: u128,
     mut stop: Stop,
     listening: impl FnOnce(std::io::Result<()>),
 ) -> bool {
@@ -43,7 +46,8 @@ pub(crate) async fn run_shard<R: Reactor>(
         ));
     }
     let (written, writer_ended) = tokio::sync::oneshot::channel();
-    let writer = write_batches::<R>(Rc::clone(&shard), run_id.into());
+    let (committer, writer) = storing::<R>(&shard, run);
+    R::spawn(committer);
     R::spawn(async move {
         writer.await;
         // Nobody waits when the drain has run out of time.
@@ -61,4 +65,30 @@ pub(crate) async fn run_shard<R: Reactor>(
     within::<R, _>(shard.config.drain_timeout, drained)
         .await
         .unwrap_or(false)
+}
+
+/// The two tasks that rows go through: the one that makes them safe, and the one that inserts them.
+fn storing<R: Reactor>(
+    shard: &Rc<Shard>,
+    run: u128,
+) -> (
+    impl Future<Output = ()> + use<R>,
+    impl Future<Output = ()> + use<R>,
+) {
+    let id = LogId {
+        run,
+        shard: shard.index as u32,
+    };
+    let statements = statements(&shard.config.tables);
+    let logged = shard.config.ack == AckMode::Log;
+    let own = Rc::new(Log::new(&shard.config.log.folder, id.clone()));
+    let own = logged.then_some(own);
+    let appender = own.as_ref();
+    let appender = appender.map(|log| Appender::<R>::new(Rc::clone(log), statements.clone()));
+    let queue = Queue::<R>::new(Rc::clone(shard), own, run);
+    let feed = Feed::new(Rc::clone(shard), queue, id, statements.into());
+    (
+        commit_chunks(Rc::clone(shard), appender),
+        write_batches(Rc::clone(shard), feed),
+    )
 }

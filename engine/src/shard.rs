@@ -1,6 +1,6 @@
-//! What one core owns: the open columns, the chunks that wait to be inserted, the requests that wait for
-//! their ack, and the bounds on all of it. Requests come in through `accept`; the writer takes
-//! batches out. Nothing here is shared between threads.
+//! What one core owns: the open columns, the requests that wait for their ack, what is sealed and not yet
+//! inserted, and the bounds on all of it. Requests come in through `accept`; the committer takes sealed
+//! chunks out. Nothing here is shared between threads.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,11 +11,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 use crate::ack::{Acks, Waiting};
-use crate::columns::{Chunk, Columns};
-use crate::config::Config;
+use crate::backlog::{Backlog, Due, Held};
+use crate::columns::Columns;
+use crate::config::{AckMode, Config};
 use crate::decode::{Arrival, Rejected, Signal, walk};
 use crate::inflate::Inflate;
-use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS};
+use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS, COMMIT_INTERVAL};
+use crate::memory::{Memory, Reservation};
 use crate::metrics::ShardMetrics;
 use crate::reactor::{Reactor, within};
 use crate::refusal::Refusal;
@@ -25,32 +27,40 @@ pub(crate) struct Shard {
     pub(crate) index: usize,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: ShardMetrics,
+    pub(crate) memory: Rc<Memory>,
+    pub(crate) backlog: Backlog,
+    now: fn() -> Instant,
+    wall: fn() -> SystemTime,
     rows: RefCell<Rows>,
     buffers: RefCell<Vec<Vec<u8>>>,
     inflate: RefCell<Inflate>,
-    pending_bytes: Cell<usize>,
-    unavailable: RefCell<Option<String>>,
+    /// Why no request can be taken at present, by what keeps it from being stored.
+    obstacles: RefCell<[Option<String>; 2]>,
+    /// Bytes of log files, those of earlier runs among them.
+    log_bytes: Cell<u64>,
     draining: Cell<bool>,
     closed: Cell<bool>,
-    writer: Notify,
+    last_commit: Cell<Instant>,
+    /// There is something to commit.
+    commit: Notify,
 }
 
-/// Rows between "walked" and "inserted".
+/// What may keep requests from being stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Obstacle {
+    ClickHouse,
+    Log,
+}
+
+/// Rows between "walked" and "committed".
 struct Rows {
     open: Columns,
     open_acks: Acks,
     /// When the oldest open row came.
     open_since: Option<Instant>,
-    sealed: VecDeque<Waits>,
-    sealed_rows: usize,
-}
-
-/// A chunk that waits for its batch.
-struct Waits {
-    chunk: Chunk,
-    acks: Acks,
-    /// When its oldest row came.
-    since: Instant,
+    /// Memory of the open columns.
+    open_memory: Reservation,
+    sealed: VecDeque<Held>,
 }
 
 /// A request that was walked.
@@ -61,48 +71,57 @@ pub(crate) struct Accepted {
     pub(crate) rejected: Rejected,
 }
 
-/// Consecutive chunks that are inserted together.
-pub(crate) struct Batch {
-    pub(crate) chunks: Vec<Chunk>,
-    pub(crate) acks: Acks,
-    pub(crate) rows: usize,
-    /// When the oldest row came.
-    pub(crate) since: Instant,
-}
-
 impl Shard {
-    pub(crate) fn new(index: usize, config: Arc<Config>, metrics: ShardMetrics) -> Self {
+    pub(crate) fn new<R: Reactor>(
+        index: usize,
+        config: Arc<Config>,
+        metrics: ShardMetrics,
+    ) -> Self {
+        let memory = Memory::new(config.pending_bytes_max, metrics.pending_bytes.clone());
+        let unreached = Some("ClickHouse has not been reached yet".into());
+        let needs_clickhouse = config.ack == AckMode::ClickHouse;
         Shard {
             index,
+            now: R::now,
+            wall: R::wall,
             rows: RefCell::new(Rows {
                 open: Columns::new(Arc::clone(&config.tables)),
                 open_acks: Acks::default(),
                 open_since: None,
+                open_memory: memory.reservation(),
                 sealed: VecDeque::new(),
-                sealed_rows: 0,
             }),
             config,
             metrics,
+            memory,
+            backlog: Backlog::default(),
             buffers: RefCell::default(),
             inflate: RefCell::default(),
-            pending_bytes: Cell::new(0),
-            unavailable: RefCell::new(Some("ClickHouse has not been reached yet".into())),
+            obstacles: RefCell::new([unreached.filter(|_| needs_clickhouse), None]),
+            log_bytes: Cell::new(0),
             draining: Cell::new(false),
             closed: Cell::new(false),
-            writer: Notify::new(),
+            last_commit: Cell::new(R::now()),
+            commit: Notify::new(),
         }
     }
 
     /// Whether a new request can be taken at all: asked before its body is read.
     pub(crate) fn admit(&self) -> Result<(), Refusal> {
-        if let Some(reason) = &*self.unavailable.borrow() {
-            return Err(Refusal::unavailable(reason.clone()));
+        for obstacle in self.obstacles.borrow().iter().flatten() {
+            return Err(Refusal::unavailable(obstacle.clone()));
+        }
+        let log_full = self.log_bytes.get() >= self.config.log_bytes_max_of_shard();
+        if log_full && self.config.ack == AckMode::Log {
+            return Err(Refusal::unavailable(
+                "the log is full, since ClickHouse does not keep up; retry later",
+            ));
         }
         Ok(())
     }
 
-    /// Walks a request's protobuf body into the open columns. The answer comes when its rows are
-    /// inserted; a request without rows is answered at once.
+    /// Walks a request's protobuf body into the open columns. The answer comes when its rows are safe, as
+    /// the ack mode has it; a request without rows is answered at once.
     pub(crate) fn accept(&self, signal: Signal, body: &[u8]) -> Result<Accepted, Refusal> {
         self.admit()?;
         let mut rows = self.rows.borrow_mut();
@@ -122,20 +141,22 @@ impl Shard {
             return Ok(accepted);
         }
         accepted.waiting = Some(rows.open_acks.add());
-        let first = rows.since().is_none();
-        rows.open_since.get_or_insert_with(Instant::now);
-        if rows.open.rows() >= CHUNK_ROWS || rows.open.bytes() >= CHUNK_BYTES {
-            rows.seal();
+        let first = rows.open_since.is_none();
+        rows.open_since.get_or_insert_with(self.now);
+        let bytes = rows.open.bytes();
+        rows.open_memory.set(bytes);
+        if rows.open.rows() >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
+            rows.seal(&self.memory);
         }
-        if first || rows.count() >= self.config.batch_rows {
-            self.writer.notify_one();
+        if first || !rows.sealed.is_empty() || rows.open.rows() >= self.config.batch_rows {
+            self.commit.notify_one();
         }
         Ok(accepted)
     }
 
     fn arrival(&self) -> Arrival {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = (self.wall)().duration_since(UNIX_EPOCH);
         let now = nanos(now.unwrap_or_default());
         Arrival {
             now,
@@ -144,85 +165,113 @@ impl Shard {
         }
     }
 
-    /// Waits until a batch is due (by rows, by age, or because the shard drains) and takes it; `None`
-    /// when the shard is closed and nothing is left.
-    pub(crate) async fn next_batch<R: Reactor>(&self) -> Option<Batch> {
+    /// Waits until rows are due to be committed and takes them, sealed; `None` when the shard is closed and
+    /// nothing is left.
+    pub(crate) async fn next_commit<R: Reactor>(&self) -> Option<VecDeque<Held>> {
         loop {
-            let (count, age) = self.waiting_rows();
-            let due = count >= self.config.batch_rows || self.draining.get();
-            let wait = self.config.batch_age.saturating_sub(age);
-            match count {
-                0 if self.closed.get() => return None,
-                0 => self.writer.notified().await,
-                _ if due || wait.is_zero() => return Some(self.take_batch()),
-                _ => {
-                    within::<R, _>(wait, self.writer.notified()).await;
+            match self.commit_wait() {
+                Some(Duration::ZERO) => break,
+                Some(wait) => {
+                    within::<R, _>(wait, self.commit.notified()).await;
                 }
+                None if self.closed.get() => return None,
+                None => self.commit.notified().await,
             }
         }
-    }
-
-    fn waiting_rows(&self) -> (usize, Duration) {
-        let rows = self.rows.borrow();
-        let age = rows.since().map_or(Duration::ZERO, |since| since.elapsed());
-        (rows.count(), age)
-    }
-
-    fn take_batch(&self) -> Batch {
+        self.last_commit.set(R::now());
         let mut rows = self.rows.borrow_mut();
-        if rows.sealed_rows < self.config.batch_rows_max {
-            rows.seal();
-        }
-        let mut batch = Batch {
-            chunks: Vec::new(),
-            acks: Acks::default(),
-            rows: 0,
-            since: rows.since().unwrap_or_else(Instant::now),
-        };
-        while batch.rows < self.config.batch_rows_max {
-            let Some(next) = rows.sealed.pop_front() else {
-                break;
-            };
-            rows.sealed_rows -= next.chunk.rows;
-            batch.rows += next.chunk.rows;
-            batch.chunks.push(next.chunk);
-            batch.acks.append(next.acks);
-        }
-        batch
+        rows.seal(&self.memory);
+        Some(std::mem::take(&mut rows.sealed))
     }
 
-    /// Gives up everything that waits: its requests are told to retry, and resources and series that were
-    /// written along are written again with whatever comes next.
+    /// How long rows still wait for more of them; `None` when there are none.
+    ///
+    /// A request that waits for the log waits until a chunk is full or `COMMIT_INTERVAL` has passed since
+    /// the last commit: so a lone request is committed at once, and under load chunks grow. One that
+    /// waits for ClickHouse anyway waits for the batch.
+    fn commit_wait(&self) -> Option<Duration> {
+        let rows = self.rows.borrow();
+        if !rows.sealed.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let since = rows.open_since?;
+        let waiting = self.backlog.rows() + rows.open.rows();
+        let due = match self.config.ack {
+            _ if self.draining.get() => return Some(Duration::ZERO),
+            AckMode::ClickHouse if waiting >= self.config.batch_rows => {
+                return Some(Duration::ZERO);
+            }
+            AckMode::ClickHouse => since + self.config.batch_age,
+            AckMode::Log | AckMode::Memory => self.last_commit.get() + COMMIT_INTERVAL,
+        };
+        Some(due.saturating_duration_since((self.now)()))
+    }
+
+    /// When a batch of this shard is due.
+    pub(crate) fn batch_due(&self) -> Due {
+        Due {
+            rows: self.config.batch_rows,
+            age: self.config.batch_age,
+        }
+    }
+
+    /// Gives up everything that is not committed, and what is held in memory without having been sent: its
+    /// requests are told to retry, and resources and series that were written along are written again
+    /// with whatever comes next.
     pub(crate) fn refuse_waiting(&self, refusal: &Refusal) -> usize {
         let mut rows = self.rows.borrow_mut();
-        rows.seal();
+        rows.seal(&self.memory);
         rows.open.forget_written();
+        let mut count = 0;
         for waits in rows.sealed.drain(..) {
+            count += waits.chunk.rows;
             waits.acks.refuse(refusal);
         }
-        std::mem::take(&mut rows.sealed_rows)
+        count + self.backlog.refuse(refusal, (self.now)())
     }
 
-    /// Says whether rows can be inserted at present; `Some` is the reason why not.
+    /// Says whether something keeps requests from being stored; `Some` is the reason.
+    pub(crate) fn set_obstacle(&self, obstacle: Obstacle, reason: Option<String>) {
+        let gauge = match obstacle {
+            Obstacle::ClickHouse => &self.metrics.available,
+            Obstacle::Log => &self.metrics.log_available,
+        };
+        gauge.set(i64::from(reason.is_none()));
+        // With a log, and in memory mode while there is room, requests need no ClickHouse.
+        let matters = match obstacle {
+            Obstacle::ClickHouse => self.config.ack == AckMode::ClickHouse,
+            Obstacle::Log => true,
+        };
+        self.obstacles.borrow_mut()[obstacle as usize] = reason.filter(|_| matters);
+    }
+
+    /// Says whether ClickHouse takes inserts.
     pub(crate) fn set_unavailable(&self, reason: Option<String>) {
-        self.metrics.available.set(i64::from(reason.is_none()));
-        *self.unavailable.borrow_mut() = reason;
-    }
-
-    /// From now on batches are taken without waiting for more rows.
-    pub(crate) fn drain(&self) {
-        self.draining.set(true);
-        self.writer.notify_one();
-    }
-
-    /// No request will come any more: the writer ends when nothing is left.
-    pub(crate) fn close(&self) {
-        self.closed.set(true);
-        self.writer.notify_one();
+        self.set_obstacle(Obstacle::ClickHouse, reason);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.get()
+    }
+
+    /// Log files have grown or shrunk.
+    pub(crate) fn log_changed(&self, grown: i64) {
+        let bytes = self.log_bytes.get().saturating_add_signed(grown);
+        self.log_bytes.set(bytes);
+        self.metrics.log_bytes.set(bytes as i64);
+    }
+
+    /// From now on rows are committed and inserted without waiting for more of them.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        self.commit.notify_one();
+        self.backlog.hurry();
+    }
+
+    /// No request will come any more: the committer ends when nothing is left.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.commit.notify_one();
     }
 
     /// An empty buffer for a body, from those that are kept.
@@ -246,64 +295,18 @@ impl Shard {
 }
 
 impl Rows {
-    fn count(&self) -> usize {
-        self.open.rows() + self.sealed_rows
-    }
-
-    /// When the oldest row came; `None` when there is none.
-    fn since(&self) -> Option<Instant> {
-        let oldest = self.sealed.front().map(|waits| waits.since);
-        oldest.or(self.open_since)
-    }
-
-    fn seal(&mut self) {
-        if let (Some(chunk), Some(since)) = (self.open.seal(), self.open_since.take()) {
-            self.sealed_rows += chunk.rows;
-            let acks = std::mem::take(&mut self.open_acks);
-            self.sealed.push_back(Waits { chunk, acks, since });
-        }
-    }
-}
-
-/// A request's share of the bytes that may be pending; given back when it is dropped.
-pub(crate) struct Reservation {
-    shard: Rc<Shard>,
-    bytes: usize,
-}
-
-impl Reservation {
-    pub(crate) fn new(shard: &Rc<Shard>) -> Self {
-        Reservation {
-            shard: Rc::clone(shard),
-            bytes: 0,
-        }
-    }
-
-    /// Takes `bytes` more, or refuses the request because too much waits already.
-    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let pending = self.shard.pending_bytes.get() + bytes;
-        if pending > self.shard.config.pending_bytes_max {
-            return Err(Refusal::unavailable(
-                "too many bytes wait to be inserted; retry later",
-            ));
-        }
-        self.shard.pending_bytes.set(pending);
-        self.shard.metrics.pending_bytes.set(pending as i64);
-        self.bytes += bytes;
-        Ok(())
-    }
-
-    /// Gives back `bytes` of what was taken.
-    pub(crate) fn shrink(&mut self, bytes: usize) {
-        let pending = self.shard.pending_bytes.get() - bytes;
-        self.shard.pending_bytes.set(pending);
-        self.shard.metrics.pending_bytes.set(pending as i64);
-        self.bytes -= bytes;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.shrink(self.bytes);
+    fn seal(&mut self, memory: &Rc<Memory>) {
+        let (Some(chunk), Some(since)) = (self.open.seal(), self.open_since.take()) else {
+            return;
+        };
+        self.open_memory.set(0);
+        let mut reservation = memory.reservation();
+        reservation.set(chunk.bytes());
+        self.sealed.push_back(Held {
+            chunk,
+            acks: std::mem::take(&mut self.open_acks),
+            since,
+            memory: reservation,
+        });
     }
 }

@@ -23,8 +23,8 @@ const CHANGEABLE: [&str; 9] = [
 /// The first word of a statement that is run on a cluster only.
 const IF_CLUSTER: &str = "{{if_cluster}}";
 
-/// Inserts that are remembered by their tokens; 003_create_otel_traces.sql derives the number.
-const INSERTS_REMEMBERED: u32 = 200_000;
+/// Inserts that each table remembers by their tokens; 003_create_otel_traces.sql derives the number.
+pub const INSERTS_REMEMBERED: u32 = 200_000;
 
 /// On a cluster the number alone decides too, as it does on a single server: a week is longer than any
 /// retry lasts, where ClickHouse's own hour is not.

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use spanmill_embedded::Port;
-use spanmill_engine::ReactorChoice;
+use spanmill_engine::{AckMode, ReactorChoice};
 use spanmill_schema::SchemaSettings;
 
 pub(crate) use problem::SettingsError;
@@ -46,6 +46,7 @@ pub(crate) struct Settings {
     pub reactor: ReactorChoice,
     pub batching: Batching,
     pub memory: Memory,
+    pub wal: Wal,
     pub timestamps: Timestamps,
     pub drain_timeout: Duration,
     pub log: Log,
@@ -84,6 +85,7 @@ pub(crate) struct Batching {
     pub rows_max: usize,
     pub age: Duration,
     pub insert_timeout: Duration,
+    pub ack: AckMode,
     pub ack_timeout: Duration,
 }
 
@@ -92,6 +94,13 @@ pub(crate) struct Batching {
 pub(crate) struct Memory {
     pub request_bytes_max: usize,
     pub pending_bytes_max: usize,
+}
+
+/// The write-ahead log.
+#[derive(Debug)]
+pub(crate) struct Wal {
+    pub folder: PathBuf,
+    pub bytes_max: u64,
 }
 
 /// How far from now the times of rows may lie.

@@ -285,8 +285,41 @@ pub(crate) static BATCH_AGE: Setting = Setting {
     group: ENGINE,
     value: "TIME",
     accepts: "a time from 1ms to 60s, such as 200ms",
-    default: Default::Text("200ms"),
+    default: Default::Found("1s, or 200ms where ack = clickhouse makes exports wait for it"),
     help: "Age that closes a batch which is not full; below ack_timeout",
+    secret: false,
+};
+
+pub(crate) static ACK: Setting = Setting {
+    key: "ack",
+    group: ENGINE,
+    value: "WHEN",
+    accepts: "log, memory or clickhouse",
+    default: Default::Text("log"),
+    help: "When an export is acknowledged: log when it is on disk in the write-ahead log; memory when it is \
+           in memory, where a crash loses it; clickhouse when ClickHouse has confirmed it, which needs no \
+           disk",
+    secret: false,
+};
+
+pub(crate) static WAL_DIR: Setting = Setting {
+    key: "wal_dir",
+    group: PLACES,
+    value: "FOLDER",
+    accepts: "path of a folder, made if missing",
+    default: Default::Found("the folder `wal` in data_dir"),
+    help: "Where the write-ahead log is; a disk of its own is best, and each engine needs its own folder",
+    secret: false,
+};
+
+pub(crate) static WAL_BYTES_MAX: Setting = Setting {
+    key: "wal_bytes_max",
+    group: LIMITS,
+    value: "SIZE",
+    accepts: "a size from 64MiB to 1PiB, such as 16GiB",
+    default: Default::Text("16GiB"),
+    help: "Most bytes of the write-ahead log, shared evenly by the shards; when ClickHouse is away for so \
+           long that it is full, exports are answered \"retry later\"",
     secret: false,
 };
 
@@ -387,9 +420,10 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
 };
 
 /// Every setting, in the order of help and reference.
-pub(crate) static ALL: [&Setting; 31] = [
+pub(crate) static ALL: [&Setting; 34] = [
     &CONFIG,
     &DATA_DIR,
+    &WAL_DIR,
     &OTLP_GRPC,
     &OTLP_HTTP,
     &ADMIN,
@@ -410,6 +444,7 @@ pub(crate) static ALL: [&Setting; 31] = [
     &BATCH_ROWS,
     &BATCH_ROWS_MAX,
     &BATCH_AGE,
+    &ACK,
     &INSERT_TIMEOUT,
     &ACK_TIMEOUT,
     &DRAIN_TIMEOUT,
@@ -417,6 +452,7 @@ pub(crate) static ALL: [&Setting; 31] = [
     &TIMESTAMP_FUTURE_MAX,
     &REQUEST_BYTES_MAX,
     &PENDING_BYTES_MAX,
+    &WAL_BYTES_MAX,
     &LOG_FORMAT,
     &LOG_LEVEL,
 ];

@@ -2,12 +2,12 @@
 //! with each other. Reads everything before it gives up, so that all problems show at once.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use spanmill_embedded::Port;
-use spanmill_engine::ReactorChoice;
+use spanmill_engine::{AckMode, ReactorChoice};
 use tracing_subscriber::EnvFilter;
 
 use super::problem::Problem;
@@ -16,7 +16,8 @@ use super::sources::Raw;
 use super::stored;
 use super::table::{self, Setting};
 use super::values::{self, Secret};
-use super::{Batching, ClickHouse, EmbeddedPorts, Listeners, Log, LogFormat, Memory, Settings};
+use super::{Batching, ClickHouse, EmbeddedPorts, Listeners, Log, LogFormat};
+use super::{Memory, Settings, Wal};
 use crate::command_line::Command;
 
 const ROWS_MAX: usize = 10_000_000;
@@ -37,6 +38,7 @@ pub(super) fn settings(
     let reactor = reader.read(&table::REACTOR, reactor);
     let batching = batching(&mut reader);
     let memory = memory(&mut reader);
+    let wal = wal(&mut reader, data_dir.as_deref());
     let timestamps = stored::timestamps(&mut reader, schema.as_ref());
     let drain_timeout = reader.time(
         &table::DRAIN_TIMEOUT,
@@ -55,6 +57,7 @@ pub(super) fn settings(
         reactor: reactor?,
         batching: batching?,
         memory: memory?,
+        wal: wal?,
         timestamps: timestamps?,
         drain_timeout: drain_timeout?,
         log: log?,
@@ -63,10 +66,7 @@ pub(super) fn settings(
 
 fn data_dir(reader: &mut Reader<'_>) -> Option<PathBuf> {
     if reader.raw.is_given(&table::DATA_DIR) {
-        return reader.read(&table::DATA_DIR, |text| match text {
-            "" => Err("the path is empty".to_owned()),
-            _ => Ok(PathBuf::from(text)),
-        });
+        return reader.read(&table::DATA_DIR, folder);
     }
     let found = reader
         .raw
@@ -243,7 +243,14 @@ fn batching(reader: &mut Reader<'_>) -> Option<Batching> {
     let rows_max = reader.read(&table::BATCH_ROWS_MAX, |text| {
         values::number(text, 1..=ROWS_MAX)
     });
-    let age = reader.time(&table::BATCH_AGE, Duration::from_millis(1), minute);
+    let ack = reader.read(&table::ACK, ack_mode);
+    let age = if reader.raw.is_given(&table::BATCH_AGE) {
+        reader.time(&table::BATCH_AGE, Duration::from_millis(1), minute)
+    } else if ack == Some(AckMode::ClickHouse) {
+        Some(2 * tenth)
+    } else {
+        Some(10 * tenth)
+    };
     let insert_timeout = reader.time(&table::INSERT_TIMEOUT, tenth, 10 * minute);
     let ack_timeout = reader.time(&table::ACK_TIMEOUT, tenth, 10 * minute);
     if rows > rows_max && rows_max.is_some() {
@@ -269,8 +276,40 @@ fn batching(reader: &mut Reader<'_>) -> Option<Batching> {
         rows_max: rows_max?,
         age: age?,
         insert_timeout: insert_timeout?,
+        ack: ack?,
         ack_timeout: ack_timeout?,
     })
+}
+
+fn ack_mode(text: &str) -> Result<AckMode, String> {
+    match text {
+        "log" => Ok(AckMode::Log),
+        "memory" => Ok(AckMode::Memory),
+        "clickhouse" => Ok(AckMode::ClickHouse),
+        _ => Err("no such ack mode".to_owned()),
+    }
+}
+
+fn wal(reader: &mut Reader<'_>, data_dir: Option<&Path>) -> Option<Wal> {
+    let folder = if reader.raw.is_given(&table::WAL_DIR) {
+        reader.read(&table::WAL_DIR, folder)
+    } else {
+        data_dir.map(|data_dir| data_dir.join("wal"))
+    };
+    let bytes_max = reader.read(&table::WAL_BYTES_MAX, |text| {
+        values::size(text, ByteSize::mib(64)..=ByteSize::pib(1))
+    });
+    Some(Wal {
+        folder: folder?,
+        bytes_max: bytes_max? as u64,
+    })
+}
+
+fn folder(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("the path is empty".to_owned()),
+        _ => Ok(PathBuf::from(text)),
+    }
 }
 
 fn memory(reader: &mut Reader<'_>) -> Option<Memory> {

@@ -51,17 +51,22 @@ pub(crate) struct BlockWriter<'a> {
     table: &'a Table,
     next_column: usize,
     compressor: &'a mut Compressor,
-    frames: Vec<u8>,
+    frames: &'a mut Vec<u8>,
 }
 
 impl<'a> BlockWriter<'a> {
-    /// Begins the block of `rows` rows of `table`.
-    pub(crate) fn begin(table: &'a Table, rows: usize, compressor: &'a mut Compressor) -> Self {
+    /// Begins the block of `rows` rows of `table`, whose frames are appended to `frames`.
+    pub(crate) fn begin(
+        table: &'a Table,
+        rows: usize,
+        compressor: &'a mut Compressor,
+        frames: &'a mut Vec<u8>,
+    ) -> Self {
         let mut writer = BlockWriter {
             table,
             next_column: 0,
             compressor,
-            frames: Vec::new(),
+            frames,
         };
         writer.built(|out| {
             out.extend_from_slice(&BLOCK_INFO);
@@ -108,7 +113,7 @@ impl<'a> BlockWriter<'a> {
         }
         self.flush();
         for part in bytes.chunks(FRAME_BYTES) {
-            self.compressor.lz4.push_frame(part, &mut self.frames);
+            self.compressor.lz4.push_frame(part, self.frames);
         }
     }
 
@@ -119,17 +124,16 @@ impl<'a> BlockWriter<'a> {
         self.bulk(elements);
     }
 
-    /// Ends the block and gives its frames.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    /// Ends the block.
+    pub(crate) fn finish(mut self) {
         debug_assert_eq!(self.next_column, self.table.columns.len());
         self.flush();
-        self.frames
     }
 
     fn flush(&mut self) {
         let Compressor { plain, lz4 } = &mut *self.compressor;
         for part in plain.chunks(FRAME_BYTES) {
-            lz4.push_frame(part, &mut self.frames);
+            lz4.push_frame(part, self.frames);
         }
         super::clear_buffer(plain);
     }

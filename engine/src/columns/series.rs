@@ -6,9 +6,9 @@ use hashbrown::HashMap;
 use spanmill_schema::TableId;
 
 use super::canonical::{push_attributes, push_text, sort_attributes};
-use super::chunk::NANOS_A_DAY;
 use super::column::{Buffer, column_group, next_mark};
 use super::metrics::MetricKind;
+use super::seal::NANOS_A_DAY;
 use super::{
     Attributes, ColumnSet, Fixed, LowCardinality, NotUtf8, Origin, OwnedAttribute, ResourceId,
     Scope,

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use spanmill_schema::Tables;
 
 use super::block::Compressor;
-use super::{
-    Buffer, Chunk, ColumnSet, LogColumns, MetricColumns, Resources, Sealed, Series, TraceColumns,
-};
+use super::{Buffer, ColumnSet, LogColumns, MetricColumns, Resources, Series, TraceColumns};
+use crate::chunk::Chunk;
 
 /// See the module.
 pub(crate) struct Columns {
@@ -85,17 +84,16 @@ impl Columns {
 
     /// Seals all rows into a chunk; `None` when there are none.
     pub(crate) fn seal(&mut self) -> Option<Chunk> {
-        let rows = self.rows();
-        let mut sealed = Vec::new();
+        let mut chunk = Chunk::of_rows(self.rows());
         let Columns {
             tables, compressor, ..
         } = self;
-        seal(&mut self.resources.columns, tables, compressor, &mut sealed);
-        seal(&mut self.series.columns, tables, compressor, &mut sealed);
-        seal(&mut self.traces, tables, compressor, &mut sealed);
-        seal(&mut self.logs, tables, compressor, &mut sealed);
-        seal(&mut self.metrics, tables, compressor, &mut sealed);
-        (!sealed.is_empty()).then_some(Chunk { sealed, rows })
+        seal(&mut self.resources.columns, tables, compressor, &mut chunk);
+        seal(&mut self.series.columns, tables, compressor, &mut chunk);
+        seal(&mut self.traces, tables, compressor, &mut chunk);
+        seal(&mut self.logs, tables, compressor, &mut chunk);
+        seal(&mut self.metrics, tables, compressor, &mut chunk);
+        (!chunk.sealed.is_empty()).then_some(chunk)
     }
 }
 
@@ -103,7 +101,7 @@ fn seal<C: ColumnSet>(
     columns: &mut C,
     tables: &Tables,
     compressor: &mut Compressor,
-    sealed: &mut Vec<Sealed>,
+    chunk: &mut Chunk,
 ) {
-    columns.seal(tables.table(C::TABLE), compressor, sealed);
+    columns.seal(tables.table(C::TABLE), compressor, chunk);
 }

@@ -64,14 +64,45 @@ pub(super) async fn read_hello(
 pub(super) async fn read_confirmation(
     from: &mut (impl AsyncRead + Unpin),
 ) -> Result<(), InsertError> {
+    while read_until_data(from).await? {
+        // The empty block that describes the table; it comes compressed, as ours do.
+        skip_frame(from).await?;
+    }
+    Ok(())
+}
+
+/// Reads the whole answer to a SELECT of one text: uncompressed blocks, of which one has a row.
+pub(super) async fn read_text(from: &mut (impl AsyncRead + Unpin)) -> Result<String, InsertError> {
+    let mut text = None;
+    while read_until_data(from).await? {
+        skip_block_info(from).await?;
+        let columns = read_varint(from).await?;
+        let rows = read_varint(from).await?;
+        for _ in 0..columns {
+            let kind = read_column_head(from).await?;
+            match (kind.as_str(), rows) {
+                (_, 0) => {}
+                ("String", 1) if text.is_none() => text = Some(read_string(from).await?),
+                _ => {
+                    return Err(InsertError::Protocol(format!(
+                        "{rows} rows of {kind} came instead of one text"
+                    )));
+                }
+            }
+        }
+    }
+    text.ok_or_else(|| InsertError::Protocol("no row came instead of one text".into()))
+}
+
+/// Reads packets until a block follows (true) or the answer has ended (false).
+async fn read_until_data(from: &mut (impl AsyncRead + Unpin)) -> Result<bool, InsertError> {
     loop {
         match read_varint(from).await? {
-            END_OF_STREAM => return Ok(()),
+            END_OF_STREAM => return Ok(false),
             EXCEPTION => return Err(read_exception(from).await?.into()),
-            // The empty block that describes the table; it comes compressed, as ours do.
             DATA => {
                 read_string(from).await?;
-                skip_frame(from).await?;
+                return Ok(true);
             }
             PROFILE_EVENTS | LOG => {
                 read_string(from).await?;
@@ -90,7 +121,7 @@ pub(super) async fn read_confirmation(
                 read_string(from).await?;
             }
             PONG => {}
-            packet => return Err(unexpected(packet, "the confirmation of an insert")),
+            packet => return Err(unexpected(packet, "the answer to a statement")),
         }
     }
 }
@@ -133,9 +164,20 @@ async fn skip_frame(from: &mut (impl AsyncRead + Unpin)) -> Result<(), InsertErr
 
 /// Passes over an uncompressed block of the types that logs and profile events have.
 async fn skip_plain_block(from: &mut (impl AsyncRead + Unpin)) -> Result<(), InsertError> {
+    skip_block_info(from).await?;
+    let columns = read_varint(from).await?;
+    let rows = read_varint(from).await?;
+    for _ in 0..columns {
+        let kind = read_column_head(from).await?;
+        skip_column(from, &kind, rows).await?;
+    }
+    Ok(())
+}
+
+async fn skip_block_info(from: &mut (impl AsyncRead + Unpin)) -> Result<(), InsertError> {
     loop {
         match read_varint(from).await? {
-            0 => break,
+            0 => return Ok(()),
             1 => skip(from, 1).await?,
             2 => skip(from, 4).await?,
             field => {
@@ -145,19 +187,18 @@ async fn skip_plain_block(from: &mut (impl AsyncRead + Unpin)) -> Result<(), Ins
             }
         }
     }
-    let columns = read_varint(from).await?;
-    let rows = read_varint(from).await?;
-    for _ in 0..columns {
-        read_string(from).await?;
-        let kind = read_string(from).await?;
-        if from.read_u8().await? != 0 {
-            return Err(InsertError::Protocol(
-                "a column with custom serialization, which was not asked for".into(),
-            ));
-        }
-        skip_column(from, &kind, rows).await?;
+}
+
+/// Reads a column's name and type; gives the type.
+async fn read_column_head(from: &mut (impl AsyncRead + Unpin)) -> Result<String, InsertError> {
+    read_string(from).await?;
+    let kind = read_string(from).await?;
+    if from.read_u8().await? != 0 {
+        return Err(InsertError::Protocol(
+            "a column with custom serialization, which was not asked for".into(),
+        ));
     }
-    Ok(())
+    Ok(kind)
 }
 
 async fn skip_column(

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader};
 
-use super::answer::{ServerHello, read_confirmation, read_hello};
+use super::answer::{ServerHello, read_confirmation, read_hello, read_text};
 use super::error::InsertError;
 use super::link::Insert;
 use super::protocol;
@@ -60,6 +60,13 @@ impl<R: Reactor> Connection<R> {
         pieces.extend([&protocol::DATA[..], &self.empty_block]);
         write_pieces(self.stream.get_mut(), &pieces).await?;
         read_confirmation(&mut self.stream).await
+    }
+
+    /// Sends a SELECT of one text in one row, and returns it.
+    pub(super) async fn ask(&mut self, statement: &str) -> Result<String, InsertError> {
+        self.stream.write_all(&protocol::select(statement)).await?;
+        self.stream.flush().await?;
+        read_text(&mut self.stream).await
     }
 }
 

@@ -30,6 +30,18 @@ pub(crate) enum InsertError {
     NoAddress(String),
 }
 
+impl InsertError {
+    /// Whether rows may have reached a server.
+    pub(super) fn outcome_unknown(&self) -> bool {
+        !matches!(self, InsertError::TooOld { .. } | InsertError::NoAddress(_))
+    }
+
+    /// Whether it is the batch that is bad, so that it would be refused for ever.
+    pub(super) fn is_of_batch(&self) -> bool {
+        false
+    }
+}
+
 /// ClickHouse's own error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} (code {code}, {name})")]

@@ -5,8 +5,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::batch::InsertsSeen;
 use super::connection::Connection;
 use super::error::InsertError;
+use super::seen;
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
 use crate::reactor::{Reactor, within};
 use crate::shard::Shard;
@@ -70,6 +72,20 @@ impl<R: Reactor> Link<R> {
         self.failures = 0;
         self.shard.set_unavailable(None);
         Ok(())
+    }
+
+    /// How many inserts each table has seen; see [`seen`].
+    pub(super) async fn inserts_seen(
+        &mut self,
+        limit: Duration,
+    ) -> Result<InsertsSeen, InsertError> {
+        self.connect(limit).await?;
+        let Some(connection) = &mut self.connection else {
+            return Ok(None);
+        };
+        let asked = within::<R, _>(limit, connection.ask(&seen::question())).await;
+        let text = asked.unwrap_or(Err(InsertError::Timeout(limit)))?;
+        Ok(seen::answer(&text))
     }
 
     /// Drops the connection after a failure and waits until the next try makes sense. A first failure

@@ -1,143 +1,199 @@
-//! The writer of a shard: takes batches, inserts each under fixed tokens until ClickHouse confirms it or
-//! its time is up, and answers the requests in it. One insert is in flight at a time.
+//! The writer of a shard: takes batches, inserts each under fixed tokens until ClickHouse confirms it, and
+//! only then turns to the next. One insert is in flight at a time, so what became of a batch is always
+//! settled before a later one reaches the same tables.
 
 mod answer;
+mod batch;
 mod connection;
 mod error;
+mod feed;
 mod link;
 mod protocol;
+mod seen;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+pub(crate) use batch::{Batch, InsertsSeen};
 use error::InsertError;
-use link::{Insert, Link};
-use protocol::statements;
+pub(crate) use feed::Feed;
+use link::Link;
+pub(crate) use protocol::statements;
 
-use crate::columns::Sealed;
+use crate::config::AckMode;
+use crate::limits::{DATA_TRIES, SEEN_EVERY};
 use crate::reactor::Reactor;
 use crate::refusal::Refusal;
-use crate::shard::{Batch, Shard};
+use crate::shard::Shard;
 
-/// Runs until the shard drains and nothing is left. `run_id` makes tokens of this start differ from
-/// those of any other.
-pub(crate) async fn write_batches<R: Reactor>(shard: Rc<Shard>, run_id: Rc<str>) {
+/// Runs until the shard has ended and nothing is left that can be inserted now.
+pub(crate) async fn write_batches<R: Reactor>(shard: Rc<Shard>, feed: Feed<R>) {
     let mut writer = Writer::<R> {
-        run_id,
         link: Link::new(Rc::clone(&shard)),
-        statements: statements(&shard.config.tables),
-        batches: 0,
         shard,
+        feed,
+        seen: None,
+        batches: 0,
     };
     while writer.be_connected().await {
-        let Some(batch) = writer.shard.next_batch::<R>().await else {
+        let Some(batch) = writer.feed.next_batch(writer.seen).await else {
             break;
         };
         writer.batches += 1;
-        writer.deliver(batch).await;
+        if !writer.settle(batch).await {
+            break;
+        }
     }
 }
 
 struct Writer<R: Reactor> {
     shard: Rc<Shard>,
-    run_id: Rc<str>,
+    feed: Feed<R>,
     link: Link<R>,
-    statements: Vec<String>,
+    /// What the tables had seen at a time before the next batch is first sent.
+    seen: InsertsSeen,
     batches: u64,
 }
 
+/// What became of a batch.
+enum Settled {
+    Inserted,
+    /// It can never be inserted, or must not be.
+    Aside(String),
+    /// Nothing of it was ever sent, and its requests were told to retry.
+    GivenUp,
+    /// The shard ends; the log keeps it.
+    Left,
+}
+
 impl<R: Reactor> Writer<R> {
-    /// Waits until there is a connection. False when the shard is closed while there is none: nothing can
-    /// be waiting then, since what waited was refused when the connection was lost.
+    /// Waits until there is a connection, and knows what the tables have seen. False when the shard ends
+    /// before.
     async fn be_connected(&mut self) -> bool {
         loop {
-            match self.link.connect(self.shard.config.insert_timeout).await {
+            match self.try_connect().await {
                 Ok(()) => {
                     self.shard.set_unavailable(None);
                     return true;
                 }
-                Err(_) if self.shard.is_closed() => return false,
-                Err(error) => self.link.failed(&error).await,
-            }
-        }
-    }
-
-    /// Inserts the batch, or gives it up when `ack_timeout` has passed since its oldest row came.
-    async fn deliver(&mut self, batch: Batch) {
-        let begun = Instant::now();
-        let deadline = batch.since + self.shard.config.ack_timeout;
-        let inserts = self.inserts_of(&batch);
-        let mut done = 0;
-        while let Some((token, blocks)) = inserts.get(done) {
-            let insert = Insert {
-                statement: &self.statements[blocks[0].table as usize],
-                token,
-                blocks: blocks.iter().map(|block| &block.frames[..]).collect(),
-            };
-            match self.link.insert(&insert, self.time_left(deadline)).await {
-                Ok(()) => done += 1,
-                Err(error) if Instant::now() >= deadline => {
+                Err(_) if self.may_leave() => return false,
+                Err(error) => {
                     self.link.failed(&error).await;
-                    return self.give_up(batch, &error);
+                    self.refuse_overdue(&error);
                 }
-                Err(error) => self.link.failed(&error).await,
             }
         }
-        let bytes: usize = batch.chunks.iter().map(|chunk| chunk.bytes()).sum();
+    }
+
+    async fn try_connect(&mut self) -> Result<(), InsertError> {
+        let limit = self.shard.config.insert_timeout;
+        self.link.connect(limit).await?;
+        if self.batches % SEEN_EVERY == 0 {
+            self.seen = self.link.inserts_seen(limit).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the shard ends and loses nothing by not waiting for ClickHouse.
+    fn may_leave(&self) -> bool {
+        let safe = self.shard.config.ack == AckMode::Log || self.shard.backlog.rows() == 0;
+        self.shard.backlog.is_closed() && safe
+    }
+
+    /// False when the shard ends with the batch unsettled.
+    async fn settle(&mut self, mut batch: Batch) -> bool {
+        match self.deliver(&mut batch).await {
+            Settled::Inserted => {
+                batch.acks.acknowledge();
+                self.feed.inserted().await;
+            }
+            Settled::Aside(reason) => self.feed.set_aside(batch, &reason).await,
+            Settled::GivenUp => {}
+            Settled::Left => return false,
+        }
+        true
+    }
+
+    /// Inserts a batch, however long it takes. Where its requests still wait for it they are told to retry
+    /// when `ack_timeout` is over; but what may have been sent is seen to its end, so that it is never
+    /// stored in part.
+    async fn deliver(&mut self, batch: &mut Batch) -> Settled {
+        let begun = R::now();
+        let deadline = batch.since + self.shard.config.ack_timeout;
+        let mut acks = std::mem::take(&mut batch.acks);
+        let mut sent = batch.outcome_unknown;
+        let mut unknown = batch.outcome_unknown;
+        let mut refused_data = 0;
+        let mut done = 0;
+        let parts = batch.parts();
+        while let Some(part) = parts.get(done) {
+            let limit = self.time_left(deadline, acks.is_empty());
+            let Some(insert) = part.insert(&batch.statements) else {
+                return Settled::Aside(format!(
+                    "it holds rows of {}, and not how to insert them",
+                    part.table.name()
+                ));
+            };
+            let tried = async {
+                if unknown && seen::outran(batch.seen, self.link.inserts_seen(limit).await?) {
+                    return Ok(false);
+                }
+                self.link.insert(&insert, limit).await.map(|()| true)
+            };
+            match tried.await {
+                Ok(true) => {
+                    (unknown, refused_data) = (false, 0);
+                    done += 1;
+                }
+                Ok(false) => return Settled::Aside(OUTRUN.into()),
+                Err(error) => {
+                    sent |= error.outcome_unknown();
+                    unknown = sent;
+                    refused_data += u32::from(error.is_of_batch());
+                    if refused_data >= DATA_TRIES {
+                        return Settled::Aside(error.to_string());
+                    }
+                    self.link.failed(&error).await;
+                    if !acks.is_empty() && R::now() >= deadline {
+                        self.give_up(std::mem::take(&mut acks), batch.rows, &error);
+                        if !sent && done == 0 {
+                            return Settled::GivenUp;
+                        }
+                    }
+                    if self.may_leave() {
+                        return Settled::Left;
+                    }
+                }
+            }
+        }
         let metrics = &self.shard.metrics;
-        metrics
-            .insert_seconds
-            .observe(begun.elapsed().as_secs_f64());
+        let took = R::now().saturating_duration_since(begun);
+        metrics.insert_seconds.observe(took.as_secs_f64());
         metrics.batch_rows.observe(batch.rows as f64);
-        metrics.inserted_bytes.inc_by(bytes as u64);
-        for block in batch.chunks.iter().flat_map(|chunk| &chunk.sealed) {
-            metrics.inserted_rows(block.table).inc_by(block.rows as u64);
+        metrics.inserted_bytes.inc_by(batch.bytes() as u64);
+        for part in &parts {
+            metrics.inserted_rows(part.table).inc_by(part.rows as u64);
         }
-        batch.acks.inserted();
+        drop(parts);
+        batch.acks = acks;
+        Settled::Inserted
     }
 
-    /// The batch's INSERTs in order: for each partition of each table its blocks, and a token that names
-    /// exactly them. What others refer to goes first.
-    fn inserts_of<'b>(&self, batch: &'b Batch) -> Vec<(String, Vec<&'b Sealed>)> {
-        let target = |block: &Sealed| (block.table, block.partition);
-        let mut inserts: Vec<(String, Vec<&Sealed>)> = Vec::new();
-        let mut blocks: Vec<_> = batch
-            .chunks
-            .iter()
-            .flat_map(|chunk| &chunk.sealed)
-            .collect();
-        blocks.sort_by_key(|block| target(block));
-        for block in blocks {
-            match inserts.last_mut() {
-                Some((_, same)) if target(same[0]) == target(block) => same.push(block),
-                _ => inserts.push((self.token(block), vec![block])),
-            }
+    /// How long one step of a try may take: a ClickHouse that hangs must not keep requests that wait for it
+    /// beyond `ack_timeout`, when their clients would give up by themselves.
+    fn time_left(&self, deadline: Instant, answered: bool) -> Duration {
+        let limit = self.shard.config.insert_timeout;
+        if answered {
+            return limit;
         }
-        inserts
+        limit.min(deadline.saturating_duration_since(R::now()))
     }
 
-    fn token(&self, block: &Sealed) -> String {
-        let Self { run_id, shard, .. } = self;
-        let (table, partition) = (block.table.name(), block.partition);
-        format!(
-            "{run_id}-{}-{}-{table}-{partition}",
-            shard.index, self.batches
-        )
-    }
-
-    /// How long one step of a try may take: a ClickHouse that hangs must not keep the batch's requests
-    /// waiting beyond `ack_timeout`, when their clients would give up by themselves.
-    fn time_left(&self, deadline: Instant) -> Duration {
-        let left = deadline.saturating_duration_since(Instant::now());
-        self.shard.config.insert_timeout.min(left)
-    }
-
-    /// Tells the batch's requests, and all that wait behind it, to retry. What waits behind may refer to
-    /// resources in this batch, so it cannot go in without it.
-    fn give_up(&mut self, batch: Batch, error: &InsertError) {
+    /// Tells requests that wait for ClickHouse to retry, and all that wait behind them.
+    fn give_up(&mut self, acks: crate::ack::Acks, rows: usize, error: &InsertError) {
         let refusal = Refusal::unavailable(format!("not stored in time: {error}"));
-        batch.acks.refuse(&refusal);
-        let rows = batch.rows + self.shard.refuse_waiting(&refusal);
+        acks.refuse(&refusal);
+        let rows = rows + self.shard.refuse_waiting(&refusal);
         self.shard.metrics.abandoned_rows.inc_by(rows as u64);
         tracing::error!(
             shard = self.shard.index,
@@ -146,4 +202,18 @@ impl<R: Reactor> Writer<R> {
             "gave rows back to their senders, to be sent again"
         );
     }
+
+    /// The same for requests that came while there was no connection at all.
+    fn refuse_overdue(&mut self, error: &InsertError) {
+        let waits = self.shard.config.ack == AckMode::ClickHouse;
+        let oldest = self.shard.backlog.since().filter(|_| waits);
+        let limit = self.shard.config.ack_timeout;
+        if oldest.is_some_and(|since| R::now().saturating_duration_since(since) >= limit) {
+            self.give_up(crate::ack::Acks::default(), 0, error);
+        }
+    }
 }
+
+/// Why a batch is set aside whose token may be forgotten.
+const OUTRUN: &str = "whether it is stored is not known, and ClickHouse has taken more inserts since than \
+                      it remembers tokens of";

@@ -25,6 +25,9 @@ const INITIAL_QUERY: u8 = 1;
 const INTERFACE_TCP: u8 = 1;
 const STAGE_COMPLETE: u64 = 2;
 const COMPRESSED: u64 = 1;
+const UNCOMPRESSED: u64 = 0;
+/// A block without columns and rows: its info, and two zeros.
+const EMPTY_BLOCK: [u8; 10] = [1, 0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0];
 /// A setting that the server must know, not merely may.
 const IMPORTANT: u64 = 1;
 
@@ -52,14 +55,29 @@ pub(super) const ADDENDUM: [u8; 1] = [0];
 
 /// Everything of an INSERT before its blocks, save the empty block that says "no external tables".
 pub(super) fn insert(statement: &str, token: &str) -> Vec<u8> {
+    query(statement, COMPRESSED, |out| {
+        push_insert_settings(out, token)
+    })
+}
+
+/// A whole SELECT, whose answer comes uncompressed.
+pub(super) fn select(statement: &str) -> Vec<u8> {
+    let mut out = query(statement, UNCOMPRESSED, |_| ());
+    out.extend_from_slice(&DATA);
+    out.extend_from_slice(&EMPTY_BLOCK);
+    out
+}
+
+fn query(statement: &str, compression: u64, push_settings: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::with_capacity(4096);
     push_varint(&mut out, QUERY);
     push_string(&mut out, ""); // query id: the server's
     push_client_info(&mut out);
-    push_settings(&mut out, token);
+    push_settings(&mut out);
+    push_string(&mut out, ""); // end of settings
     push_string(&mut out, ""); // interserver secret
     push_varint(&mut out, STAGE_COMPLETE);
-    push_varint(&mut out, COMPRESSED);
+    push_varint(&mut out, compression);
     push_string(&mut out, statement);
     push_string(&mut out, ""); // end of query parameters
     out
@@ -86,7 +104,7 @@ fn push_client_info(out: &mut Vec<u8>) {
 }
 
 /// What makes a retry under the same token store nothing twice, base tables and their views alike.
-fn push_settings(out: &mut Vec<u8>, token: &str) {
+fn push_insert_settings(out: &mut Vec<u8>, token: &str) {
     for (name, value) in [
         ("async_insert", "0"),
         ("insert_deduplicate", "1"),
@@ -99,11 +117,10 @@ fn push_settings(out: &mut Vec<u8>, token: &str) {
         push_varint(out, IMPORTANT);
         push_string(out, value);
     }
-    push_string(out, "");
 }
 
 /// The INSERT of each table, by [`TableId`]: every column is named, so that the table's own order is free.
-pub(super) fn statements(tables: &Tables) -> Vec<String> {
+pub(crate) fn statements(tables: &Tables) -> Vec<String> {
     let of = |id| statement(tables.table(id));
     TableId::ALL.into_iter().map(of).collect()
 }

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use crate::decode::{Rejected, Signal};
 use crate::inflate::{ENCODINGS, Encoding, InflateError};
 use crate::json::{self, JsonError};
+use crate::memory::Reservation;
 use crate::refusal::{Kind, Refusal};
-use crate::shard::{Reservation, Shard};
+use crate::shard::Shard;
 
 /// The encoding that `grpc-encoding` or `content-encoding` names.
 pub(super) fn encoding(header: Option<&http::HeaderValue>) -> Result<Encoding, Refusal> {
@@ -46,7 +47,7 @@ impl Body {
             framing,
             shard: Rc::clone(shard),
             bytes: shard.buffer(),
-            reservation: Reservation::new(shard),
+            reservation: shard.memory.reservation(),
         })
     }
 
@@ -86,8 +87,9 @@ impl Body {
             self.step(|shard, json, protobuf| to_protobuf(shard, signal, json, protobuf))?;
         }
         let accepted = self.shard.accept(signal, &self.bytes[self.framing..])?;
-        // The bytes are in the columns now; what stays reserved until the answer stands for those.
+        // The bytes are in the columns now, and counted there.
         self.shard.keep_buffer(std::mem::take(&mut self.bytes));
+        self.reservation.set(0);
         if let Some(waiting) = accepted.waiting {
             waiting.answer().await?;
         }

@@ -13,11 +13,13 @@ pub mod status;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use spanmill_embedded::testing::{TestServer, start_private};
-use spanmill_engine::{ClickHouse, Config, DrainReport, Engine, ReactorChoice, StartError};
+use spanmill_engine::{AckMode, ClickHouse, Config, DrainReport, Engine, LogConfig};
+use spanmill_engine::{ReactorChoice, StartError};
 use spanmill_schema::{Connection, SchemaSettings};
 
 /// How long anything here may take before the test fails: for hangs, never for measuring.
@@ -34,7 +36,11 @@ pub struct Stack {
 }
 
 /// A running engine, shut down when it is dropped.
-pub struct RunningEngine(Option<Engine>);
+pub struct RunningEngine {
+    engine: Option<Engine>,
+    /// Its log's folder, removed with it.
+    log: PathBuf,
+}
 
 impl Stack {
     /// Starts both and waits until every shard takes requests.
@@ -119,13 +125,17 @@ impl Stack {
 impl RunningEngine {
     /// Starts an engine, and does not wait for its ClickHouse.
     pub fn start(config: Config) -> RunningEngine {
+        let log = config.log.folder.clone();
         let engine = Engine::start(config).unwrap_or_else(|error| panic!("{error}"));
-        RunningEngine(Some(engine))
+        RunningEngine {
+            engine: Some(engine),
+            log,
+        }
     }
 
     /// The engine.
     pub fn get(&self) -> &Engine {
-        self.0.as_ref().expect("the engine was shut down")
+        self.engine.as_ref().expect("the engine was shut down")
     }
 
     /// Waits until each of `shards` shards has its connection to ClickHouse.
@@ -140,16 +150,21 @@ impl RunningEngine {
 
     /// Stops it in order.
     pub fn shutdown(&mut self) -> DrainReport {
-        let engine = self.0.take().expect("the engine was shut down already");
+        let engine = self
+            .engine
+            .take()
+            .expect("the engine was shut down already");
         engine.shutdown()
     }
 }
 
 impl Drop for RunningEngine {
     fn drop(&mut self) {
-        if let Some(engine) = self.0.take() {
+        if let Some(engine) = self.engine.take() {
             engine.shutdown();
         }
+        // A test without a log has no folder.
+        let _ = std::fs::remove_dir_all(&self.log);
     }
 }
 
@@ -194,6 +209,12 @@ pub fn config_for(native: SocketAddr, http_url: String) -> Config {
             http: connection(http_url),
             user: "default".into(),
             password: String::new(),
+        },
+        // A row can be looked for as soon as it is acknowledged; tests of the log say so.
+        ack: AckMode::ClickHouse,
+        log: LogConfig {
+            folder: std::env::temp_dir().join(format!("spanmill-test-{:032x}", fastrand::u128(..))),
+            bytes_max: 1 << 30,
         },
         batch_rows: 1,
         batch_rows_max: 100_000,

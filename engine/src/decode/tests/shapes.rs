@@ -146,7 +146,7 @@ fn wide_dictionaries_and_long_columns_read_back() {
         store.walk::<Traces>(&body, arrival(NOW)).unwrap();
         let chunk = store.columns.seal().unwrap();
         let sealed = chunk.sealed.last().unwrap();
-        let (plain, frames) = block::unpack(&sealed.frames);
+        let (plain, frames) = block::unpack(chunk.frames(sealed));
         assert!(frames > plain.len() >> 20);
         let rows = block::rows(store.tables.table(sealed.table), &plain);
         let (wanted, _) = expected::<Traces>(&request, &store.tables, arrival(NOW));

@@ -70,7 +70,7 @@ impl Store {
         let mut order = Vec::new();
         for sealed in &chunk.sealed {
             let table = self.tables.table(sealed.table);
-            let (plain, _) = block::unpack(&sealed.frames);
+            let (plain, _) = block::unpack(chunk.frames(sealed));
             let rows = block::rows(table, &plain);
             assert!(!rows.is_empty());
             assert_eq!(rows.len(), sealed.rows);

@@ -1,5 +1,4 @@
-//! A set of columns for one table, and what becomes of it: sealed blocks, and the chunk that holds the
-//! blocks of all tables whose rows came from the same requests.
+//! A set of columns for one table, and how it is sealed: into one block for each partition.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +7,7 @@ use spanmill_schema::{Partition, Table, TableId};
 use super::block::{BlockWriter, Compressor};
 use super::column::{Column, Picked};
 use super::fixed::Fixed;
+use crate::chunk::Chunk;
 
 pub(crate) const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
 pub(super) const NANOS_A_DAY: u64 = 24 * NANOS_AN_HOUR;
@@ -25,18 +25,18 @@ pub(crate) trait ColumnSet: Column {
     ///
     /// A block never reaches over two partitions, so that ClickHouse makes one part of what it is
     /// inserted with: a part is stored whole or not at all, and remembered under one token.
-    fn seal(&mut self, table: &Table, compressor: &mut Compressor, sealed: &mut Vec<Sealed>) {
+    fn seal(&mut self, table: &Table, compressor: &mut Compressor, chunk: &mut Chunk) {
         if self.rows() == 0 {
             return;
         }
         match self.timestamps().map(|times| partitions(times, table)) {
-            None => sealed.push(seal_rows(self, None, 0, table, compressor)),
+            None => seal_rows(self, None, 0, table, compressor, chunk),
             Some(Partitions::One(partition)) => {
-                sealed.push(seal_rows(self, None, partition, table, compressor));
+                seal_rows(self, None, partition, table, compressor, chunk);
             }
             Some(Partitions::Several(partitions)) => {
                 for (partition, rows) in partitions {
-                    sealed.push(seal_rows(self, Some(&rows), partition, table, compressor));
+                    seal_rows(self, Some(&rows), partition, table, compressor, chunk);
                 }
             }
         }
@@ -50,16 +50,14 @@ fn seal_rows<C: ColumnSet + ?Sized>(
     partition: u32,
     table: &Table,
     compressor: &mut Compressor,
-) -> Sealed {
+    chunk: &mut Chunk,
+) {
     let rows = picked.map_or(columns.rows(), <[u32]>::len);
-    let mut block = BlockWriter::begin(table, rows, compressor);
-    columns.write(picked, &mut block);
-    Sealed {
-        table: C::TABLE,
-        partition,
-        rows,
-        frames: block.finish(),
-    }
+    chunk.push(C::TABLE, partition, rows, |frames| {
+        let mut block = BlockWriter::begin(table, rows, compressor, frames);
+        columns.write(picked, &mut block);
+        block.finish();
+    });
 }
 
 /// Which partitions some rows lie in. Nearly always it is one: the present hour or day.
@@ -85,27 +83,4 @@ fn partitions(times: &Fixed<8>, table: &Table) -> Partitions {
         partitions.entry(of(time)).or_default().push(row);
     }
     Partitions::Several(partitions)
-}
-
-/// One Native block: LZ4 frames, ready to be sent. All its rows lie in one partition of its table.
-pub(crate) struct Sealed {
-    pub(crate) table: TableId,
-    /// Hours or days since 1970, by the table's partitions.
-    pub(crate) partition: u32,
-    pub(crate) rows: usize,
-    pub(crate) frames: Vec<u8>,
-}
-
-/// The sealed blocks of whole requests.
-pub(crate) struct Chunk {
-    pub(crate) sealed: Vec<Sealed>,
-    /// Rows of signals (spans, log records, points); resources and series are not counted.
-    pub(crate) rows: usize,
-}
-
-impl Chunk {
-    /// Bytes held.
-    pub(crate) fn bytes(&self) -> usize {
-        self.sealed.iter().map(|block| block.frames.len()).sum()
-    }
 }

@@ -1,0 +1,124 @@
+//! The end of a log that grows: chunks go in, and when they outlast a loss of power it says so. After any
+//! error the segment is given up, since nothing is known of its end, and the next one is begun. It
+//! never reads, and never says of a chunk that it is safe before it was synced.
+
+use std::io;
+use std::rc::Rc;
+
+use super::format::SegmentHeader;
+use super::{Log, LogError, Work};
+use crate::chunk::Chunk;
+use crate::limits::SEGMENT_BYTES;
+use crate::reactor::{File, Reactor};
+
+/// See the module.
+pub(crate) struct Appender<R: Reactor> {
+    log: Rc<Log>,
+    statements: Vec<String>,
+    open: Option<Open<R>>,
+    next_segment: u64,
+    next_chunk: u64,
+}
+
+/// The segment that is written to.
+struct Open<R: Reactor> {
+    file: R::File,
+    /// Where the next chunk goes: all before is synced.
+    end: u64,
+}
+
+impl<R: Reactor> Appender<R> {
+    /// An appender of a new log; files are made when the first chunk comes.
+    pub(crate) fn new(log: Rc<Log>, statements: Vec<String>) -> Self {
+        Appender {
+            log,
+            statements,
+            open: None,
+            next_segment: 0,
+            next_chunk: 0,
+        }
+    }
+
+    /// Writes chunks and syncs them. How many bytes the log has grown by.
+    ///
+    /// On an error the chunks are not safe; they may still be found by the next start.
+    pub(crate) async fn append(&mut self, chunks: Vec<Chunk>) -> Result<u64, LogError> {
+        let mut grown = 0;
+        if self.open.is_none() {
+            grown += self.begin_segment().await?;
+        }
+        let Some(open) = &mut self.open else {
+            return Ok(grown);
+        };
+        let mut end = open.end;
+        let first_chunk = self.next_chunk;
+        let written = async {
+            for chunk in chunks {
+                let record = chunk.into_record(self.next_chunk);
+                self.next_chunk += 1;
+                let length = record.len() as u64;
+                open.file.write_at(end, record).await?;
+                end += length;
+            }
+            open.file.sync().await
+        };
+        let number = self.next_segment - 1;
+        if let Err(source) = written.await {
+            // What lies behind the last synced chunk is cut off, if that still works; the reader does
+            // not go there in any case.
+            let _ = open.file.truncate(open.end).await;
+            self.open = None;
+            self.next_chunk = first_chunk;
+            return Err(self.failed(number, source));
+        }
+        grown += end - open.end;
+        open.end = end;
+        self.log.set_end(number, end);
+        if end >= SEGMENT_BYTES {
+            self.open = None;
+        }
+        Ok(grown)
+    }
+
+    /// Begins the next segment. How many bytes the log has grown by.
+    pub(crate) async fn begin_segment(&mut self) -> Result<u64, LogError> {
+        let number = self.next_segment;
+        let begun = self.try_begin(number).await;
+        let (file, end) = begun.map_err(|source| self.failed(number, source))?;
+        self.log.add_segment(number, end);
+        self.open = Some(Open { file, end });
+        Ok(end)
+    }
+
+    async fn try_begin(&mut self, number: u64) -> io::Result<(R::File, u64)> {
+        if number == 0 {
+            self.log.create::<R>().await?;
+        }
+        // A number is never used twice, even if this fails half-way.
+        self.next_segment += 1;
+        let header = SegmentHeader {
+            id: self.log.id.clone(),
+            number,
+            statements: self.statements.clone(),
+        };
+        let header = header.write();
+        let end = header.len() as u64;
+        let path = self.log.segment_path(number);
+        let file = R::File::create(&path).await?;
+        let written = async {
+            file.write_at(0, header).await?;
+            file.sync().await?;
+            R::sync_folder(&self.log.folder).await
+        };
+        if let Err(error) = written.await {
+            // What may be left of it has no chunks, which the next start sees.
+            let _ = R::remove(&path).await;
+            return Err(error);
+        }
+        Ok((file, end))
+    }
+
+    fn failed(&self, number: u64, source: io::Error) -> LogError {
+        LogError::new(Work::Write, &self.log.segment_path(number), source)
+    }
+}
