@@ -13,12 +13,16 @@ pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 /// they get 1,000 rows, from 400,000 on they are full. A lone request does not wait.
 pub(crate) const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 /// Bytes from which on the next segment of a log is begun: what is inserted is removed by segments.
+#[cfg(not(test))]
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
+/// So few in tests that segments end.
+#[cfg(test)]
+pub(crate) const SEGMENT_BYTES: u64 = 24 << 10;
 /// Compressed bytes from which on a batch takes no further chunk: it is held in memory while it is sent.
 pub(crate) const BATCH_BYTES: usize = 32 << 20;
 /// Batches after which it is asked again how many inserts the tables have seen: a lower bound for what they
 /// had seen when a batch was first sent, which needs to be near only compared with what is remembered.
-pub(crate) const SEEN_EVERY: u64 = 256;
+pub(crate) const SEEN_EVERY: u64 = if cfg!(test) { 8 } else { 256 };
 /// Tries of a batch that ClickHouse says is bad, before it is set aside.
 pub(crate) const DATA_TRIES: u32 = 3;
 /// Tries of reading a segment, before it is set aside.

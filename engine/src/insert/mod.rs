@@ -160,7 +160,8 @@ impl<R: Reactor> Writer<R> {
                             return Settled::GivenUp;
                         }
                     }
-                    if self.may_leave() {
+                    // Rows that no log holds would be lost with this batch.
+                    if self.shard.config.ack == AckMode::Log && self.may_leave() {
                         return Settled::Left;
                     }
                 }

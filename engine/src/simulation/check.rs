@@ -5,13 +5,32 @@ use std::collections::BTreeMap;
 use spanmill_schema::TableId;
 
 use super::clickhouse::Store;
+use super::engine::Engine;
 use super::ledger::{Ledger, Outcome};
 use crate::decode::Signal;
 
-/// Appends what is wrong to `faults`. Gives the number of requests that are stored, though nobody was told.
-pub(super) fn compare(ledger: &Ledger, store: &Store, faults: &mut Vec<String>) -> usize {
+/// What is not wrong, and worth knowing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Compared {
+    /// Requests that are stored, though nobody was told.
+    pub(super) stored_unacknowledged: usize,
+    /// Rows that were acknowledged in memory and lost with it.
+    pub(super) lost_in_memory: usize,
+    /// Rows that were acknowledged and then set aside.
+    pub(super) set_aside: usize,
+}
+
+/// Appends what is wrong to `faults`.
+pub(super) fn compare(
+    ledger: &Ledger,
+    store: &Store,
+    engine: &Engine,
+    faults: &mut Vec<String>,
+) -> Compared {
     let ledger = ledger.borrow();
-    let mut unacknowledged = 0;
+    let mut compared = Compared::default();
+    // What was set aside is kept for a person, and counted; an ack does not promise more.
+    let mut set_aside = engine.sum(|shard| shard.set_aside_rows.get()) as usize;
     let mut known = 0;
     for (number, request) in ledger.requests.iter().enumerate() {
         let table = match request.signal {
@@ -37,7 +56,13 @@ pub(super) fn compare(ledger: &Ledger, store: &Store, faults: &mut Vec<String>) 
                     "row {row} of request {number} is stored {times} times"
                 ));
             }
-            if acknowledged && times == 0 {
+            let lost = acknowledged && times == 0;
+            if lost && request.answered.is_some_and(|at| engine.may_have_lost(at)) {
+                compared.lost_in_memory += 1;
+            } else if lost && set_aside > 0 {
+                set_aside -= 1;
+                compared.set_aside += 1;
+            } else if lost {
                 faults.push(format!(
                     "row {row} of request {number} was acknowledged and is not stored"
                 ));
@@ -58,7 +83,7 @@ pub(super) fn compare(ledger: &Ledger, store: &Store, faults: &mut Vec<String>) 
             }
         }
         let stored = partitions.values().any(|(present, _)| *present > 0);
-        unacknowledged += usize::from(stored && !acknowledged);
+        compared.stored_unacknowledged += usize::from(stored && !acknowledged);
     }
     if known != store.rows.len() {
         faults.push(format!(
@@ -66,5 +91,5 @@ pub(super) fn compare(ledger: &Ledger, store: &Store, faults: &mut Vec<String>) 
             store.rows.len() - known
         ));
     }
-    unacknowledged
+    compared
 }

@@ -4,13 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::client::{GRPC, HTTP};
-use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::config::{AckMode, Config};
+use crate::metrics::{Metrics, ShardMetrics};
 use crate::reactor::Reactor;
 use crate::reactor::sim::{self, Process, Sim};
 use crate::run::{Sockets, run_shard};
@@ -22,6 +22,11 @@ pub(super) struct Engine {
     starts: Cell<u32>,
     stop: RefCell<watch::Sender<bool>>,
     process: Cell<Option<Process>>,
+    metrics: RefCell<Vec<ShardMetrics>>,
+    /// The last end was one after draining.
+    clean: Cell<bool>,
+    /// When it last ended otherwise than by draining.
+    pub(super) torn_off: Cell<Option<Instant>>,
     /// Shards that ended without having answered every request, when they were told to stop.
     pub(super) undrained: Cell<usize>,
 }
@@ -33,17 +38,24 @@ impl Engine {
             starts: Cell::new(0),
             stop: RefCell::new(watch::channel(false).0),
             process: Cell::new(None),
+            metrics: RefCell::default(),
+            clean: Cell::new(false),
+            torn_off: Cell::new(None),
             undrained: Cell::new(0),
         })
     }
 
     /// Starts it.
     pub(super) fn start(self: &Rc<Self>, shards: usize) -> Process {
-        let start = self.starts.replace(self.starts.get() + 1);
+        self.starts.set(self.starts.get() + 1);
+        // Runs come in any order of their names.
+        let run = sim::random().u128(..);
         let config = Arc::new(Config {
             shards,
+            ack: self.ack(),
             ..self.config.clone()
         });
+        tracing::info!(shards, ack = ?config.ack, "the engine starts");
         let (stop, stopping) = watch::channel(false);
         self.stop.replace(stop);
         let engine = Rc::clone(self);
@@ -51,29 +63,56 @@ impl Engine {
             let (_, parts) = Metrics::new(shards);
             let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
             for (index, metrics) in parts.into_iter().enumerate() {
-                let shard = Shard::new(index, Arc::clone(&config), metrics);
+                engine.metrics.borrow_mut().push(metrics.clone());
+                let shard = Shard::new::<Sim>(index, Arc::clone(&config), metrics);
                 let sockets = Sockets {
                     grpc: sim::bind(GRPC),
                     http: sim::bind(HTTP),
                 };
                 let (stopping, ended) = (stopping.clone(), ended.clone());
-                let run_id = format!("start{start}");
                 Sim::spawn(async move {
-                    let drained = run_shard::<Sim>(shard, sockets, run_id, stopping, |_| {}).await;
+                    let drained = run_shard::<Sim>(shard, sockets, run, stopping, |_| {}).await;
                     // Who counts is of the same process.
                     let _ = ended.send(drained);
                 });
             }
+            let mut clean = true;
             for _ in 0..shards {
                 if ends.recv().await == Some(false) {
                     engine.undrained.set(engine.undrained.get() + 1);
+                    clean = false;
                 }
             }
+            engine.clean.set(clean);
             // The process exits.
             Process::present().kill();
         });
         self.process.set(Some(process));
         process
+    }
+
+    /// The mode of the next start: what one left in its log is the other's to insert. In memory mode acks
+    /// promise less, so it is not mixed with the others.
+    fn ack(&self) -> AckMode {
+        match self.config.ack {
+            AckMode::Memory => AckMode::Memory,
+            mode => match sim::random().u8(..8) {
+                0 => AckMode::Log,
+                1 => AckMode::ClickHouse,
+                _ => mode,
+            },
+        }
+    }
+
+    /// Whether an ack of this time may have been torn off with an engine that held its rows in memory.
+    pub(super) fn may_have_lost(&self, acknowledged: Instant) -> bool {
+        let torn_off = self.torn_off.get();
+        self.config.ack == AckMode::Memory && torn_off.is_some_and(|end| acknowledged <= end)
+    }
+
+    /// The sum of a counter over all shards of all starts.
+    pub(super) fn sum(&self, of: fn(&ShardMetrics) -> u64) -> u64 {
+        self.metrics.borrow().iter().map(of).sum()
     }
 
     /// The process that runs, or ran last.
@@ -94,9 +133,14 @@ impl Engine {
         loop {
             let process = self.start(shards);
             process.killed().await;
-            if random.bool() {
+            if !self.clean.take() {
+                self.torn_off.set(Some(Sim::now()));
+            }
+            let power_lost = random.bool();
+            if power_lost {
                 sim::disk(|disk, random| disk.crash(random));
             }
+            tracing::info!(power_lost, "the engine has ended");
             if over.get() {
                 return;
             }

@@ -6,12 +6,12 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::check;
+use super::check::{self, Compared};
 use super::clickhouse::{Server, Store};
 use super::client::{self, Load};
 use super::engine::Engine;
 use super::ledger::{Ledger, Outcome};
-use super::plan::{Fault, Plan, tables};
+use super::plan::{Fault, LOG, Plan, tables};
 use super::trouble::{self, Victims};
 use crate::reactor::Reactor;
 use crate::reactor::sim::{self, DiskFaults, Sim, simulate};
@@ -28,8 +28,7 @@ pub(super) struct Report {
     acknowledged: usize,
     told_to_retry: usize,
     unknown: usize,
-    /// Of the requests that were not acknowledged, how many are stored all the same.
-    stored_unacknowledged: usize,
+    compared: Compared,
     inserts: u64,
     repeated: u64,
     mishaps: u64,
@@ -44,7 +43,9 @@ impl Report {
         self.acknowledged += other.acknowledged;
         self.told_to_retry += other.told_to_retry;
         self.unknown += other.unknown;
-        self.stored_unacknowledged += other.stored_unacknowledged;
+        self.compared.stored_unacknowledged += other.compared.stored_unacknowledged;
+        self.compared.lost_in_memory += other.compared.lost_in_memory;
+        self.compared.set_aside += other.compared.set_aside;
         self.inserts += other.inserts;
         self.repeated += other.repeated;
         self.mishaps += other.mishaps;
@@ -62,7 +63,8 @@ impl Report {
             self.acknowledged,
             self.told_to_retry,
             self.unknown,
-            self.stored_unacknowledged,
+            self.compared.stored_unacknowledged,
+            self.compared.lost_in_memory,
         ];
         assert!(happened.iter().all(|times| *times > 0), "{self}");
         assert!(self.repeated > 0 && self.mishaps > 0, "{self}");
@@ -73,12 +75,12 @@ impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             formatter,
-            "{} requests: {} acknowledged, {} told to retry, {} unknown, {} stored unacknowledged",
+            "{} requests: {} acknowledged, {} told to retry, {} unknown; {:?}",
             self.requests,
             self.acknowledged,
             self.told_to_retry,
             self.unknown,
-            self.stored_unacknowledged
+            self.compared
         )?;
         writeln!(
             formatter,
@@ -100,6 +102,7 @@ pub(super) fn run(seed: u64) -> (Report, u64) {
 async fn live() -> Report {
     let plan = Plan::draw(&mut sim::random());
     sim::network(|network, _| network.latency = plan.latency);
+    sim::disk(|disk, _| disk.install_folder(LOG.as_ref()));
     let server = Server::new(Store::new(tables(), plan.window));
     let engine = Engine::new(plan.config.clone());
     let ledger = Ledger::default();
@@ -135,9 +138,10 @@ async fn live() -> Report {
     settle(&victims).await;
     over.set(true);
     stop(&victims, &mut faults).await;
-    let stored_unacknowledged =
-        check::compare(&ledger, &victims.server.store.borrow(), &mut faults);
-    report(&victims, faults, stored_unacknowledged)
+    let store = victims.server.store.borrow();
+    let compared = check::compare(&ledger, &store, &victims.engine, &mut faults);
+    drop(store);
+    report(&victims, faults, compared)
 }
 
 async fn supervise_clickhouse(victims: Rc<Victims>) {
@@ -199,7 +203,7 @@ async fn stop(victims: &Victims, faults: &mut Vec<String>) {
     }
 }
 
-fn report(victims: &Victims, mut faults: Vec<String>, stored_unacknowledged: usize) -> Report {
+fn report(victims: &Victims, mut faults: Vec<String>, compared: Compared) -> Report {
     let ledger = victims.load.ledger.borrow();
     let store = victims.server.store.borrow();
     faults.extend(store.faults.iter().cloned());
@@ -209,12 +213,12 @@ fn report(victims: &Victims, mut faults: Vec<String>, stored_unacknowledged: usi
         acknowledged: ledger.count(&Outcome::Acknowledged),
         told_to_retry: ledger.count(&Outcome::Retry),
         unknown: ledger.count(&Outcome::Unknown),
-        stored_unacknowledged,
+        compared,
         inserts: store.counts.inserts,
         repeated: store.counts.repeated,
         mishaps: victims.server.met.get(),
         struck: victims.struck.get(),
         polls: sim::polls(),
-        seconds: sim::seconds(),
+        seconds: sim::time().as_secs(),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Instant;
 
 use crate::decode::Signal;
 
@@ -22,6 +23,8 @@ pub(super) struct Request {
     /// Each row, and the partition that it belongs to.
     pub(super) rows: Vec<(RowId, u32)>,
     pub(super) outcome: Outcome,
+    /// When that became known.
+    pub(super) answered: Option<Instant>,
 }
 
 /// What a client knows of a request.
@@ -48,6 +51,7 @@ impl Entries {
             signal,
             rows,
             outcome: Outcome::Unknown,
+            answered: None,
         });
         self.requests.len() - 1
     }

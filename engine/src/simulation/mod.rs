@@ -20,10 +20,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+use crate::reactor::sim;
 use history::{Report, run};
 
 /// Histories that `cargo test` runs.
-const COUNT: u64 = 300;
+const COUNT: u64 = 200;
+/// Faults of a history that are shown.
+const SHOWN: usize = 5;
 
 /// Bytes that go into the trace as fast as they are read.
 struct BytesHash<'a>(&'a [Vec<u8>]);
@@ -49,10 +56,12 @@ fn judge(seed: u64) -> Result<(Report, u64), String> {
         let text = text.or(panic.downcast_ref::<&str>().copied());
         text.unwrap_or("a panic").to_owned()
     })?;
-    match report.faults.is_empty() {
-        true => Ok((report, trace)),
-        false => Err(format!("{}\n{report}", report.faults.join("\n"))),
+    if report.faults.is_empty() {
+        return Ok((report, trace));
     }
+    let shown = &report.faults[..report.faults.len().min(SHOWN)];
+    let count = report.faults.len();
+    Err(format!("{count} faults, among them:\n{}\n{report}", shown.join("\n")))
 }
 
 /// Scenario: histories from many seeds, each with settings, clients and faults of its own.
@@ -101,8 +110,21 @@ fn every_history_ends_well() {
     sum.assert_all_happened();
 }
 
+/// Virtual time in front of each line of what an engine says.
+struct VirtualTime;
+
+impl FormatTime for VirtualTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{:>12.6}", sim::time().as_secs_f64())
+    }
+}
+
 /// Runs a history twice and shows it.
 fn replay(seed: u64) {
+    let said = |default| std::env::var("RUST_LOG").unwrap_or(default);
+    let filter = EnvFilter::new(said("spanmill_engine=debug".into()));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    lines.with_timer(VirtualTime).with_ansi(false).init();
     let (first, again) = (judge(seed), judge(seed));
     assert_eq!(
         first.clone().map(|f| f.1),

@@ -9,9 +9,12 @@ use spanmill_schema::{Connection, Tables};
 
 use super::clickhouse;
 use super::client::{GRPC, HTTP};
-use crate::config::{ClickHouse, Config, ReactorChoice};
+use crate::config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
 
 const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Where the engine's log is.
+pub(super) const LOG: &str = "/var/lib/spanmill/log";
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +125,12 @@ fn config(random: &mut Rng) -> Config {
         request_bytes_max: 1 << 20,
         pending_bytes_max: 1 << random.u32(16..22),
         tables: tables(),
+        ack: [AckMode::Log, AckMode::Log, AckMode::Memory, AckMode::ClickHouse]
+            [random.usize(..4)],
+        log: LogConfig {
+            folder: LOG.into(),
+            bytes_max: 1 << random.u32(18..24),
+        },
         timestamp_past_max: A_CENTURY,
         timestamp_future_max: A_CENTURY,
         drain_timeout: Duration::from_secs(30),

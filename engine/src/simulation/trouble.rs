@@ -40,6 +40,7 @@ pub(super) async fn make(plan: &Plan, victims: &Rc<Victims>) {
             struck[*fault as usize] += 1;
             victims.struck.set(struck);
             sim::note(*fault as usize);
+            tracing::info!(?fault, "strikes");
             strike(*fault, victims, &mut random).await;
         }
     }

@@ -86,7 +86,15 @@ impl Disk {
                 apply(&mut self.durable, &change);
             }
         }
-        self.names = self.durable.clone();
+        // What was synced in a folder that is lost is lost with it.
+        let names = &self.durable;
+        let is_there = |path: &Path| {
+            let mut above = path.ancestors().skip(1).filter(|above| above.parent().is_some());
+            above.all(|folder| names.contains_key(folder))
+        };
+        let there = names.iter().filter(|(path, _)| is_there(path));
+        self.names = there.map(|(path, node)| (path.clone(), *node)).collect();
+        self.durable = self.names.clone();
         self.forget_unnamed();
         for inode in self.inodes.values_mut() {
             inode.crash(random);
@@ -102,6 +110,14 @@ impl Disk {
         let (path, id) = random.choice(named.collect::<Vec<_>>())?;
         self.inodes.get_mut(&id)?.rot(random);
         Some(path.clone())
+    }
+
+    /// Makes a folder that is durable, with those above it.
+    pub(crate) fn install_folder(&mut self, path: &Path) {
+        for path in path.ancestors() {
+            self.names.insert(path.to_owned(), Node::Folder);
+            self.durable.insert(path.to_owned(), Node::Folder);
+        }
     }
 
     /// Bytes in files that have a name.
@@ -211,17 +227,13 @@ impl Disk {
     }
 }
 
-/// Changes that lost what they build on (a crash may do that) do nothing.
+/// A change that lost what it builds on (a crash may do that) does nothing, but for names in a folder that is
+/// not durable yet: its own name may be synced later.
 fn apply(names: &mut Names, change: &Change) {
-    let folder_is_there = {
-        let folder = change.folder();
-        folder.parent().is_none() || names.contains_key(folder)
-    };
     match change {
         Change::Remove(path) => {
             names.remove(path);
         }
-        _ if !folder_is_there => {}
         Change::MakeFolder(path) => {
             names.insert(path.clone(), Node::Folder);
         }

@@ -18,12 +18,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-pub(crate) use disk::{Disk, DiskFaults, SimFile};
-pub(crate) use network::{Cut, Network};
+pub(crate) use disk::{DiskFaults, SimFile};
+pub(crate) use network::Cut;
 pub(crate) use process::Process;
 pub(crate) use stream::{SimListener, SimSocket, SimStream};
 pub(crate) use world::{
-    disk, heal_network, jump_clock, network, note, polls, random, seconds, simulate,
+    disk, heal_network, jump_clock, network, note, polls, random, simulate, time,
 };
 
 use super::Reactor;

@@ -48,7 +48,7 @@ struct Segment {
 
 /// What a reader finds.
 pub(super) enum Found {
-    Bytes(usize),
+    Bytes,
     End(End),
     Nothing,
 }
@@ -138,7 +138,7 @@ impl Pipe {
         }
         if !into.is_empty() {
             self.wake_writer();
-            return Found::Bytes(into.len());
+            return Found::Bytes;
         }
         match self.end {
             Some((end, at)) if at <= now && self.segments.is_empty() => Found::End(end),

@@ -55,15 +55,6 @@ impl Process {
         with(|world| world.executor.present)
     }
 
-    /// Runs `code` as this process would: what it starts and binds is the process' own.
-    pub(crate) fn enter<T>(self, code: impl FnOnce() -> T) -> T {
-        let enter = |process| with(|world| std::mem::replace(&mut world.executor.present, process));
-        let before = enter(self);
-        let result = code();
-        enter(before);
-        result
-    }
-
     /// Ends it where it stands (SIGKILL): its tasks run no further, and its connections break.
     pub(crate) fn kill(self) {
         let tasks = with(|world| {

@@ -118,7 +118,7 @@ impl AsyncRead for SimStream {
             let pipe = &mut connection.pipes[1 - self.end];
             let mut bytes = Vec::new();
             match pipe.pull(world.executor.time(), most, &mut bytes) {
-                Found::Bytes(_) => buffer.put_slice(&bytes),
+                Found::Bytes => buffer.put_slice(&bytes),
                 Found::End(End::Closed) => {}
                 Found::End(End::Reset) => {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));

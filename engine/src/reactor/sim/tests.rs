@@ -205,14 +205,14 @@ fn names_are_durable_once_their_folder_is_synced() {
         let (names, _) = simulate(seed, async {
             let folder = Path::new("/log/0");
             Sim::make_folder(folder).await.unwrap();
-            Sim::sync_folder(Path::new("/")).await.unwrap();
-            Sim::sync_folder(Path::new("/log")).await.unwrap();
             for name in ["a", "b"] {
                 let file = SimFile::create(folder, name).await;
                 file.write_at(0, b"x".to_vec()).await.unwrap();
                 file.sync().await.unwrap();
             }
-            Sim::sync_folder(folder).await.unwrap();
+            for folder in folder.ancestors() {
+                Sim::sync_folder(folder).await.unwrap();
+            }
             SimFile::create(folder, "new").await;
             Sim::rename(&folder.join("a"), &folder.join("renamed"))
                 .await

@@ -192,7 +192,7 @@ pub(crate) fn polls() -> u64 {
     with(|world| world.executor.polls)
 }
 
-/// Seconds since the beginning.
-pub(crate) fn seconds() -> u64 {
-    with(|world| world.executor.time().as_secs())
+/// Time since the beginning; none outside a history.
+pub(crate) fn time() -> Duration {
+    try_with(|world| world.executor.time()).unwrap_or_default()
 }

@@ -147,6 +147,10 @@ impl Session {
         match insert {
             Some(table) => self.insert(table, query).await,
             None => {
+                let (mishap, place) = self.mishap();
+                if place == Place::Query {
+                    self.meet(mishap).await?;
+                }
                 let answer = queries::answer(&self.server.store.borrow(), query);
                 self.send(&answer).await
             }
@@ -181,6 +185,8 @@ impl Session {
         Sim::sleep(Duration::from_micros(self.random.u64(100..20_000))).await;
         let token = query.setting("insert_deduplication_token");
         sim::note((table, token, BytesHash(&blocks)));
+        let repeated = self.server.store.borrow().remembers(table, token);
+        tracing::debug!(token, repeated, "stores");
         self.server.store.borrow_mut().insert(table, token, &blocks);
         if place == Place::Stored {
             self.meet(mishap).await?;

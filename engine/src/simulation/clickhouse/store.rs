@@ -15,6 +15,8 @@ pub(in crate::simulation) struct Store {
     pub(super) tables: Arc<Tables>,
     /// Tokens that each table remembers, oldest first.
     tokens: [VecDeque<String>; TableId::ALL.len()],
+    /// Inserts that each table has stored.
+    pub(super) stored: [u64; TableId::ALL.len()],
     /// How many it remembers.
     pub(super) window: usize,
     resources: BTreeSet<u64>,
@@ -45,6 +47,7 @@ impl Store {
         Store {
             tables,
             tokens: Default::default(),
+            stored: Default::default(),
             window,
             resources: BTreeSet::new(),
             series: BTreeSet::new(),
@@ -92,6 +95,7 @@ impl Store {
                 partitions.len()
             ));
         }
+        self.stored[table as usize] += 1;
         let tokens = &mut self.tokens[table as usize];
         tokens.push_back(token.to_owned());
         if tokens.len() > self.window {

@@ -48,7 +48,9 @@ impl Load {
 
     fn note(&self, number: usize, outcome: Outcome) {
         sim::note((number, outcome == Outcome::Acknowledged));
-        self.ledger.borrow_mut().requests[number].outcome = outcome;
+        let request = &mut self.ledger.borrow_mut().requests[number];
+        request.outcome = outcome;
+        request.answered = Some(Sim::now());
     }
 
     async fn think(&self, random: &mut Rng) {
