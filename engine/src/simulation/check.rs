@@ -57,7 +57,7 @@ pub(super) fn compare(
                 ));
             }
             let lost = acknowledged && times == 0;
-            if lost && request.answered.is_some_and(|at| engine.may_have_lost(at)) {
+            if lost && engine.may_have_lost(request.made) {
                 compared.lost_in_memory += 1;
             } else if lost && set_aside > 0 {
                 set_aside -= 1;

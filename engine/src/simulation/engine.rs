@@ -104,10 +104,11 @@ impl Engine {
         }
     }
 
-    /// Whether an ack of this time may have been torn off with an engine that held its rows in memory.
-    pub(super) fn may_have_lost(&self, acknowledged: Instant) -> bool {
+    /// Whether the rows of a request that was made at this time may have been lost with an engine that
+    /// acknowledged them in memory.
+    pub(super) fn may_have_lost(&self, made: Instant) -> bool {
         let torn_off = self.torn_off.get();
-        self.config.ack == AckMode::Memory && torn_off.is_some_and(|end| acknowledged <= end)
+        self.config.ack == AckMode::Memory && torn_off.is_some_and(|end| made <= end)
     }
 
     /// The sum of a counter over all shards of all starts.

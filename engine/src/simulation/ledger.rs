@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::decode::Signal;
+use crate::reactor::Reactor;
+use crate::reactor::sim::Sim;
 
 /// The number that a row of a signal has in a history; no two have the same.
 pub(super) type RowId = u64;
@@ -23,8 +25,8 @@ pub(super) struct Request {
     /// Each row, and the partition that it belongs to.
     pub(super) rows: Vec<(RowId, u32)>,
     pub(super) outcome: Outcome,
-    /// When that became known.
-    pub(super) answered: Option<Instant>,
+    /// When it was made, just before it was sent.
+    pub(super) made: Instant,
 }
 
 /// What a client knows of a request.
@@ -51,7 +53,7 @@ impl Entries {
             signal,
             rows,
             outcome: Outcome::Unknown,
-            answered: None,
+            made: Sim::now(),
         });
         self.requests.len() - 1
     }

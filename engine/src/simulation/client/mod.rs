@@ -48,9 +48,7 @@ impl Load {
 
     fn note(&self, number: usize, outcome: Outcome) {
         sim::note((number, outcome == Outcome::Acknowledged));
-        let request = &mut self.ledger.borrow_mut().requests[number];
-        request.outcome = outcome;
-        request.answered = Some(Sim::now());
+        self.ledger.borrow_mut().requests[number].outcome = outcome;
     }
 
     async fn think(&self, random: &mut Rng) {
