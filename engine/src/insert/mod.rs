@@ -19,6 +19,8 @@ use error::InsertError;
 pub(crate) use feed::Feed;
 use link::Link;
 pub(crate) use protocol::statements;
+#[cfg(test)]
+pub(crate) use seen::REMEMBERED;
 
 use crate::config::AckMode;
 use crate::limits::{DATA_TRIES, SEEN_EVERY};

@@ -18,18 +18,22 @@ pub(super) struct Compared {
     pub(super) lost_in_memory: usize,
     /// Rows that were acknowledged and then set aside.
     pub(super) set_aside: usize,
+    /// Rows that were acknowledged and lost with bytes of the log that could not be read, which was reported.
+    pub(super) damaged: usize,
 }
 
-/// Appends what is wrong to `faults`.
+/// `damaged` says that the disk did more than an engine can make good. Appends what is wrong to `faults`.
 pub(super) fn compare(
     ledger: &Ledger,
     store: &Store,
     engine: &Engine,
+    damaged: bool,
     faults: &mut Vec<String>,
 ) -> Compared {
     let ledger = ledger.borrow();
     let mut compared = Compared::default();
     // What was set aside is kept for a person, and counted; an ack does not promise more.
+    let reported = damaged && engine.reported_damage();
     let mut set_aside = engine.sum(|shard| shard.set_aside_rows.get()) as usize;
     let mut known = 0;
     for (number, request) in ledger.requests.iter().enumerate() {
@@ -59,6 +63,8 @@ pub(super) fn compare(
             let lost = acknowledged && times == 0;
             if lost && engine.may_have_lost(request.made) {
                 compared.lost_in_memory += 1;
+            } else if lost && reported {
+                compared.damaged += 1;
             } else if lost && set_aside > 0 {
                 set_aside -= 1;
                 compared.set_aside += 1;

@@ -23,6 +23,8 @@ pub(super) struct Engine {
     stop: RefCell<watch::Sender<bool>>,
     process: Cell<Option<Process>>,
     metrics: RefCell<Vec<ShardMetrics>>,
+    /// A bit of the log turns over when it ends.
+    pub(super) rot: Cell<bool>,
     /// The last end was one after draining.
     clean: Cell<bool>,
     /// When it last ended otherwise than by draining.
@@ -39,6 +41,7 @@ impl Engine {
             stop: RefCell::new(watch::channel(false).0),
             process: Cell::new(None),
             metrics: RefCell::default(),
+            rot: Cell::new(false),
             clean: Cell::new(false),
             torn_off: Cell::new(None),
             undrained: Cell::new(0),
@@ -111,6 +114,17 @@ impl Engine {
         self.config.ack == AckMode::Memory && torn_off.is_some_and(|end| made <= end)
     }
 
+    /// Whether it reported that something of its log cannot be read.
+    pub(super) fn reported_damage(&self) -> bool {
+        self.sum(|shard| {
+            shard.log_damaged_bytes.get()
+                + shard.log_torn_bytes.get()
+                + shard.log_missing_chunks.get()
+                + shard.set_aside_segments.get()
+                + shard.set_aside_logs.get()
+        }) > 0
+    }
+
     /// The sum of a counter over all shards of all starts.
     pub(super) fn sum(&self, of: fn(&ShardMetrics) -> u64) -> u64 {
         self.metrics.borrow().iter().map(of).sum()
@@ -142,6 +156,10 @@ impl Engine {
                 sim::disk(|disk, random| disk.crash(random));
             }
             tracing::info!(power_lost, "the engine has ended");
+            if self.rot.take() {
+                let file = sim::disk(|disk, random| disk.rot(".segment", random));
+                tracing::info!(?file, "a bit turns over");
+            }
             if over.get() {
                 return;
             }

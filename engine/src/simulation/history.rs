@@ -46,6 +46,7 @@ impl Report {
         self.compared.stored_unacknowledged += other.compared.stored_unacknowledged;
         self.compared.lost_in_memory += other.compared.lost_in_memory;
         self.compared.set_aside += other.compared.set_aside;
+        self.compared.damaged += other.compared.damaged;
         self.inserts += other.inserts;
         self.repeated += other.repeated;
         self.mishaps += other.mishaps;
@@ -139,7 +140,9 @@ async fn live() -> Report {
     over.set(true);
     stop(&victims, &mut faults).await;
     let store = victims.server.store.borrow();
-    let compared = check::compare(&ledger, &store, &victims.engine, &mut faults);
+    let struck = victims.struck.get();
+    let damaged = struck[Fault::Read as usize] + struck[Fault::Rot as usize] > 0;
+    let compared = check::compare(&ledger, &store, &victims.engine, damaged, &mut faults);
     drop(store);
     report(&victims, faults, compared)
 }

@@ -112,6 +112,18 @@ async fn strike(fault: Fault, victims: &Rc<Victims>, random: &mut Rng) {
             Sim::sleep(while_it_lasts).await;
             sim::disk(|disk, _| disk.faults = DiskFaults::default());
         }
+        Fault::Read => {
+            let read = random.f64();
+            sim::disk(|disk, _| disk.faults.read = read);
+            Sim::sleep(while_it_lasts).await;
+            sim::disk(|disk, _| disk.faults.read = 0.0);
+        }
+        Fault::Rot => {
+            victims.engine.rot.set(true);
+            if let Some(engine) = victims.engine.process() {
+                engine.light_fuse(random.u64(1..200));
+            }
+        }
         Fault::Clock => {
             let jump = 1 << random.u32(..18);
             sim::jump_clock(if random.bool() { jump } else { -jump });
