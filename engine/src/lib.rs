@@ -13,6 +13,7 @@ mod commit;
 mod config;
 mod decode;
 mod engine;
+mod fault;
 mod inflate;
 mod insert;
 mod json;

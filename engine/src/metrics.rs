@@ -68,6 +68,7 @@ pub(crate) struct ShardMetrics {
     inserted_rows: [Counter; TableId::ALL.len()],
     pub(crate) inserted_bytes: Counter,
     pub(crate) insert_failures: Counter,
+    pub(crate) insert_retries: Counter,
     pub(crate) abandoned_rows: Counter,
     pub(crate) pending_bytes: Gauge,
     pub(crate) available: Gauge,
@@ -131,6 +132,7 @@ struct Families {
     inserted_rows: Family<OfTable, Counter>,
     inserted_bytes: Family<OfShard, Counter>,
     insert_failures: Family<OfShard, Counter>,
+    insert_retries: Family<OfShard, Counter>,
     abandoned_rows: Family<OfShard, Counter>,
     pending_bytes: Family<OfShard, Gauge>,
     available: Family<OfShard, Gauge>,
@@ -229,6 +231,10 @@ impl Families {
             commit_seconds,
             insert_seconds,
             inserted_bytes: of_shard("inserted_bytes", "Compressed bytes of confirmed inserts"),
+            insert_retries: of_shard(
+                "insert_retries",
+                "Inserts sent again, because it was unknown whether they are stored",
+            ),
             insert_failures: of_shard("insert_failures", "Tries of an insert that failed"),
             abandoned_rows: of_shard("abandoned_rows", "Rows whose requests were told to retry"),
             decoded_rows: add(
@@ -334,6 +340,7 @@ impl Families {
                     .get_or_create_owned(&OfTable { shard, table })
             }),
             inserted_bytes: self.inserted_bytes.get_or_create_owned(labels),
+            insert_retries: self.insert_retries.get_or_create_owned(labels),
             insert_failures: self.insert_failures.get_or_create_owned(labels),
             abandoned_rows: self.abandoned_rows.get_or_create_owned(labels),
             pending_bytes: self.pending_bytes.get_or_create_owned(labels),

@@ -15,6 +15,7 @@ use crate::backlog::{Backlog, Due, Held};
 use crate::columns::Columns;
 use crate::config::{AckMode, Config};
 use crate::decode::{Arrival, Rejected, Signal, walk};
+use crate::fault;
 use crate::inflate::Inflate;
 use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS, COMMIT_INTERVAL};
 use crate::memory::{Memory, Reservation};
@@ -126,6 +127,7 @@ impl Shard {
         self.admit()?;
         let mut rows = self.rows.borrow_mut();
         let walked = walk(signal, body, &mut rows.open, self.arrival())?;
+        fault::point("walked");
         let metrics = self.metrics.signal(signal);
         metrics.decoded_rows.inc_by(walked.rows as u64);
         metrics.decoded_bytes.inc_by(body.len() as u64);
@@ -181,6 +183,7 @@ impl Shard {
         self.last_commit.set(R::now());
         let mut rows = self.rows.borrow_mut();
         rows.seal(&self.memory);
+        fault::point("sealed");
         Some(std::mem::take(&mut rows.sealed))
     }
 

@@ -11,6 +11,7 @@ use super::link::Insert;
 use super::protocol;
 use crate::columns::{Compressor, empty_block};
 use crate::config::ClickHouse;
+use crate::fault;
 use crate::reactor::{Reactor, resolve};
 
 /// Slices that one system call may take, below Linux's 1,024.
@@ -58,7 +59,14 @@ impl<R: Reactor> Connection<R> {
             pieces.extend([&protocol::DATA[..], block]);
         }
         pieces.extend([&protocol::DATA[..], &self.empty_block]);
+        if cfg!(feature = "faults") {
+            let half = pieces.len() / 2;
+            write_pieces(self.stream.get_mut(), &pieces[..half]).await?;
+            fault::point("half-sent");
+            pieces.drain(..half);
+        }
         write_pieces(self.stream.get_mut(), &pieces).await?;
+        fault::point("sent");
         read_confirmation(&mut self.stream).await
     }
 

@@ -21,6 +21,7 @@ use link::Link;
 pub(crate) use protocol::statements;
 
 use crate::config::AckMode;
+use crate::fault;
 use crate::limits::{DATA_TRIES, SEEN_EVERY};
 use crate::reactor::Reactor;
 use crate::refusal::Refusal;
@@ -104,6 +105,7 @@ impl<R: Reactor> Writer<R> {
     async fn settle(&mut self, mut batch: Batch) -> bool {
         match self.deliver(&mut batch).await {
             Settled::Inserted => {
+                fault::point("inserted");
                 batch.acks.acknowledge();
                 self.feed.inserted().await;
             }
@@ -135,6 +137,9 @@ impl<R: Reactor> Writer<R> {
                 ));
             };
             let tried = async {
+                if unknown {
+                    self.shard.metrics.insert_retries.inc();
+                }
                 if unknown && seen::outran(batch.seen, self.link.inserts_seen(limit).await?) {
                     return Ok(false);
                 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::format::SegmentHeader;
 use super::{Log, LogError, Work};
 use crate::chunk::Chunk;
+use crate::fault;
 use crate::limits::SEGMENT_BYTES;
 use crate::reactor::{File, Reactor};
 
@@ -57,10 +58,14 @@ impl<R: Reactor> Appender<R> {
                 let record = chunk.into_record(self.next_chunk);
                 self.next_chunk += 1;
                 let length = record.len() as u64;
+                fault::failure("append")?;
                 open.file.write_at(end, record).await?;
                 end += length;
             }
-            open.file.sync().await
+            fault::failure("sync")?;
+            open.file.sync().await?;
+            fault::point("synced");
+            Ok(())
         };
         let number = self.next_segment - 1;
         if let Err(source) = written.await {
@@ -104,6 +109,7 @@ impl<R: Reactor> Appender<R> {
         let header = header.write();
         let end = header.len() as u64;
         let path = self.log.segment_path(number);
+        fault::failure("begin-segment")?;
         let file = R::File::create(&path).await?;
         let written = async {
             file.write_at(0, header).await?;

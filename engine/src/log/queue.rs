@@ -13,6 +13,7 @@ use super::format::{LogId, Position, Slot};
 use super::read::{Found, Reader};
 use super::{Log, LogError, Work};
 use crate::ack::Acks;
+use crate::fault;
 use crate::insert::{Batch, InsertsSeen};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, BATCH_BYTES, READ_TRIES};
 use crate::reactor::Reactor;
@@ -339,6 +340,7 @@ impl<R: Reactor> Source<R> {
                 ..slot
             };
             self.store(next).await?;
+            fault::point("recorded");
             self.unsettled = true;
             self.trim(shard).await;
         }
@@ -376,6 +378,7 @@ impl<R: Reactor> Source<R> {
 
     /// Removes the segments before the cursor.
     async fn trim(&mut self, shard: &Shard) {
+        fault::point("trim");
         let begin = self.cursor.slot().begin;
         while let Some(segment) = self.log.pop_segment_before(begin) {
             let path = self.log.segment_path(segment.number);
