@@ -14,6 +14,8 @@ pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 pub(crate) const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 /// Bytes from which on the next segment of a log is begun: what is inserted is removed by segments.
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
+/// Segments that a full log has at least: a segment is removed as a whole, so a small log has small ones.
+pub(crate) const SEGMENTS_MIN: u64 = 8;
 /// Compressed bytes from which on a batch takes no further chunk: it is held in memory while it is sent.
 pub(crate) const BATCH_BYTES: usize = 32 << 20;
 /// Batches after which it is asked again how many inserts the tables have seen: a lower bound for what they

@@ -184,7 +184,7 @@ impl LogFamilies {
             bytes: add(
                 registry,
                 "log_bytes",
-                "Bytes of log files",
+                "Bytes of logs that are not inserted yet",
                 Family::default(),
             ),
             available: add(

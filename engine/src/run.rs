@@ -84,7 +84,9 @@ fn storing<R: Reactor>(
     let own = Rc::new(Log::new(&shard.config.log.folder, id.clone()));
     let own = logged.then_some(own);
     let appender = own.as_ref();
-    let appender = appender.map(|log| Appender::<R>::new(Rc::clone(log), statements.clone()));
+    let bytes_max = shard.config.log_bytes_max_of_shard();
+    let appender =
+        appender.map(|log| Appender::<R>::new(Rc::clone(log), statements.clone(), bytes_max));
     let queue = Queue::<R>::new(Rc::clone(shard), own, run);
     let feed = Feed::new(Rc::clone(shard), queue, id, statements.into());
     (

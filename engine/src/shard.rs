@@ -37,7 +37,7 @@ pub(crate) struct Shard {
     inflate: RefCell<Inflate>,
     /// Why no request can be taken at present, by what keeps it from being stored.
     obstacles: RefCell<[Option<String>; 2]>,
-    /// Bytes of log files, those of earlier runs among them.
+    /// Bytes of logs that are not inserted yet, those of earlier runs among them.
     log_bytes: Cell<u64>,
     draining: Cell<bool>,
     closed: Cell<bool>,
@@ -257,11 +257,17 @@ impl Shard {
         self.closed.get()
     }
 
-    /// Log files have grown or shrunk.
+    /// Bytes were logged, or inserted.
     pub(crate) fn log_changed(&self, grown: i64) {
         let bytes = self.log_bytes.get().saturating_add_signed(grown);
         self.log_bytes.set(bytes);
         self.metrics.log_bytes.set(bytes as i64);
+    }
+
+    /// Bytes of logs that wait to be inserted.
+    #[cfg(test)]
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log_bytes.get()
     }
 
     /// From now on rows are committed and inserted without waiting for more of them.

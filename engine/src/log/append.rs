@@ -9,13 +9,15 @@ use super::format::SegmentHeader;
 use super::{Log, LogError, Work};
 use crate::chunk::Chunk;
 use crate::fault;
-use crate::limits::SEGMENT_BYTES;
+use crate::limits::{SEGMENT_BYTES, SEGMENTS_MIN};
 use crate::reactor::{File, Reactor};
 
 /// See the module.
 pub(crate) struct Appender<R: Reactor> {
     log: Rc<Log>,
     statements: Vec<String>,
+    /// Bytes from which on the next segment is begun.
+    segment_bytes: u64,
     open: Option<Open<R>>,
     next_segment: u64,
     next_chunk: u64,
@@ -29,11 +31,12 @@ struct Open<R: Reactor> {
 }
 
 impl<R: Reactor> Appender<R> {
-    /// An appender of a new log; files are made when the first chunk comes.
-    pub(crate) fn new(log: Rc<Log>, statements: Vec<String>) -> Self {
+    /// An appender of a new log of at most `bytes_max`; files are made when the first chunk comes.
+    pub(crate) fn new(log: Rc<Log>, statements: Vec<String>, bytes_max: u64) -> Self {
         Appender {
             log,
             statements,
+            segment_bytes: SEGMENT_BYTES.min(bytes_max / SEGMENTS_MIN),
             open: None,
             next_segment: 0,
             next_chunk: 0,
@@ -79,7 +82,7 @@ impl<R: Reactor> Appender<R> {
         grown += end - open.end;
         open.end = end;
         self.log.set_end(number, end);
-        if end >= SEGMENT_BYTES {
+        if end >= self.segment_bytes {
             self.open = None;
         }
         Ok(grown)

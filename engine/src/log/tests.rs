@@ -85,7 +85,7 @@ fn numbers(batch: &Batch) -> Vec<u64> {
 async fn write(folder: &Path, run: u128, shard: u32, commits: &[Vec<u64>]) -> Rc<Log> {
     let log = Rc::new(Log::new(folder, LogId { run, shard }));
     let statements = vec![STATEMENT.to_owned(); TableId::ALL.len()];
-    let mut appender = Appender::<Epoll>::new(Rc::clone(&log), statements);
+    let mut appender = Appender::<Epoll>::new(Rc::clone(&log), statements, 1 << 30);
     for commit in commits {
         let chunks = commit.iter().copied().map(chunk).collect();
         appender.append(chunks).await.unwrap();
@@ -174,18 +174,19 @@ fn a_log_is_inserted_while_it_grows() {
         let shard = shard(&folder, 0, 1);
         let log = Rc::new(Log::new(&folder, LogId { run: 1, shard: 0 }));
         let statements = vec![STATEMENT.to_owned(); TableId::ALL.len()];
-        let mut appender = Appender::<Epoll>::new(Rc::clone(&log), statements);
+        let mut appender = Appender::<Epoll>::new(Rc::clone(&log), statements, 1 << 30);
         let mut queue = Queue::<Epoll>::new(Rc::clone(&shard), Some(log), 1);
         let mut inserted = Vec::new();
         let mut segments = 0;
         for round in 0..20 {
             let chunks: Vec<_> = (0..4).map(|place| chunk(round * 4 + place)).collect();
             let rows = chunks.len();
-            appender.append(chunks).await.unwrap();
+            let mut grown = appender.append(chunks).await.unwrap();
             shard.backlog.add(rows, Epoll::now());
             if round % 5 == 4 {
-                appender.begin_segment().await.unwrap();
+                grown += appender.begin_segment().await.unwrap();
             }
+            shard.log_changed(grown as i64);
             let batch = queue.next_batch(None).await.unwrap();
             inserted.extend(numbers(&batch));
             queue.inserted().await;
@@ -198,6 +199,7 @@ fn a_log_is_inserted_while_it_grows() {
             queue.inserted().await;
         }
         assert_eq!(inserted, Vec::from_iter(0..80));
+        assert_eq!(shard.log_bytes(), 0);
         assert!(
             segments < 7,
             "{segments} files at once: segments are not removed"
