@@ -15,6 +15,7 @@ use crate::metrics::{Metrics, ShardMetrics};
 use crate::reactor::{Chosen, Epoll, Reactor, Uring, choose, usable_cores};
 use crate::run::{Sockets, run_shard};
 use crate::shard::Shard;
+use crate::status::{ShardStatus, Statuses};
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +90,14 @@ impl Engine {
         let [grpc_at, http_at, admin_at] =
             addresses.map(|address| address.map_err(StartError::Admin));
 
-        let (metrics, parts) = Metrics::new(config.shards);
+        let (metrics, parts) = Metrics::new(config.shards, &config.clickhouse.native);
+        let (statuses, own_statuses) = Statuses::new(config.shards);
         let (stop, stopping) = watch::channel(false);
         let (stop_admin, admin_stopping) = watch::channel(false);
-        let admin_thread = start_admin(admin, metrics, &config, admin_stopping)?;
+        let admin_thread = start_admin(admin, metrics, statuses, &config, admin_stopping)?;
         let sockets = grpc.into_iter().zip(http);
         let sockets = sockets.map(|(grpc, http)| Sockets { grpc, http });
+        let parts = parts.into_iter().zip(own_statuses).collect();
         let shards = start_shards(&config, &chosen, parts, sockets, &stopping)?;
         tracing::info!(shards = config.shards, reactor = %chosen, "the engine listens");
         Ok(Engine {
@@ -151,6 +154,7 @@ impl Engine {
 fn start_admin(
     mut sockets: Vec<TcpListener>,
     metrics: Metrics,
+    statuses: Statuses,
     config: &Arc<Config>,
     stop: Stop,
 ) -> Result<JoinHandle<io::Result<()>>, StartError> {
@@ -159,14 +163,18 @@ fn start_admin(
     let metrics = Arc::new(metrics);
     std::thread::Builder::new()
         .name("admin".into())
-        .spawn(move || Epoll::run(None, || admin::serve(socket, metrics, config, stop))?)
+        .spawn(move || {
+            Epoll::run(None, || {
+                admin::serve(socket, metrics, statuses, config, stop)
+            })?
+        })
         .map_err(StartError::Admin)
 }
 
 fn start_shards(
     config: &Arc<Config>,
     chosen: &Chosen,
-    parts: Vec<ShardMetrics>,
+    parts: Vec<(ShardMetrics, ShardStatus)>,
     sockets: impl Iterator<Item = Sockets<TcpListener>>,
     stop: &Stop,
 ) -> Result<Vec<JoinHandle<io::Result<bool>>>, StartError> {
@@ -175,7 +183,7 @@ fn start_shards(
     let cores = usable_cores();
     let (started, starts) = mpsc::channel();
     let mut shards = Vec::with_capacity(config.shards);
-    for (index, (metrics, sockets)) in parts.into_iter().zip(sockets).enumerate() {
+    for (index, ((metrics, status), sockets)) in parts.into_iter().zip(sockets).enumerate() {
         // More shards than cores share them as the scheduler sees fit.
         let core = (config.shards <= cores.len()).then(|| cores[index]);
         let (config, run_id, stop) = (Arc::clone(config), run_id.clone(), stop.clone());
@@ -185,7 +193,7 @@ fn start_shards(
             let _ = started.send((index, result));
         };
         let main = move || {
-            let shard = Shard::new(index, config, metrics);
+            let shard = Shard::new(index, config, metrics, status);
             match chosen {
                 Chosen::Uring { .. } => Uring::run(core, || {
                     run_shard::<Uring>(shard, sockets, run_id, stop, listening)

@@ -20,6 +20,7 @@ mod reactor;
 mod refusal;
 mod run;
 mod shard;
+mod status;
 
 pub use config::{ClickHouse, Config, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};

@@ -19,12 +19,14 @@ use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS};
 use crate::metrics::ShardMetrics;
 use crate::reactor::{Reactor, within};
 use crate::refusal::Refusal;
+use crate::status::ShardStatus;
 
 /// See the module.
 pub(crate) struct Shard {
     pub(crate) index: usize,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: ShardMetrics,
+    pub(crate) status: ShardStatus,
     rows: RefCell<Rows>,
     buffers: RefCell<Vec<Vec<u8>>>,
     inflate: RefCell<Inflate>,
@@ -71,7 +73,12 @@ pub(crate) struct Batch {
 }
 
 impl Shard {
-    pub(crate) fn new(index: usize, config: Arc<Config>, metrics: ShardMetrics) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        config: Arc<Config>,
+        metrics: ShardMetrics,
+        status: ShardStatus,
+    ) -> Self {
         Shard {
             index,
             rows: RefCell::new(Rows {
@@ -83,6 +90,7 @@ impl Shard {
             }),
             config,
             metrics,
+            status,
             buffers: RefCell::default(),
             inflate: RefCell::default(),
             pending_bytes: Cell::new(0),
@@ -205,7 +213,11 @@ impl Shard {
 
     /// Says whether rows can be inserted at present; `Some` is the reason why not.
     pub(crate) fn set_unavailable(&self, reason: Option<String>) {
+        if *self.unavailable.borrow() == reason {
+            return;
+        }
         self.metrics.available.set(i64::from(reason.is_none()));
+        self.status.set_refuses(reason.as_deref());
         *self.unavailable.borrow_mut() = reason;
     }
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-/// See the module. None of these says whether the rows are stored: the same batch under the same token
-/// is sent again to find out.
+/// See the module. Whether the rows are stored is unknown, unless `outcome_unknown` says otherwise: the
+/// same batch under the same token is sent again to find out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InsertError {
     /// The connection failed.
@@ -28,6 +28,9 @@ pub(crate) enum InsertError {
     /// The configured name resolves to nothing.
     #[error("{0} has no address")]
     NoAddress(String),
+    /// It failed before a byte of the INSERT was sent.
+    #[error("{0}")]
+    Unsent(Box<InsertError>),
 }
 
 /// ClickHouse's own error.
@@ -37,4 +40,12 @@ pub(crate) struct ServerException {
     pub(crate) code: i32,
     pub(crate) name: String,
     pub(crate) message: String,
+}
+
+impl InsertError {
+    /// Whether the rows may be stored, or may still come to be. False when no byte of the INSERT reached
+    /// a server in this try; earlier tries of the same batch may have been otherwise.
+    pub(crate) fn outcome_unknown(&self) -> bool {
+        !matches!(self, InsertError::Unsent(_))
+    }
 }

@@ -2,15 +2,21 @@
 //! its time is up, and answers the requests in it. One insert is in flight at a time.
 
 mod answer;
+mod breaker;
 mod connection;
+mod endpoints;
 mod error;
+mod failure;
 mod link;
 mod protocol;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use error::InsertError;
+pub(crate) use error::InsertError;
+#[cfg(test)]
+pub(crate) use error::ServerException;
+pub(crate) use failure::FailureKind;
 use link::{Insert, Link};
 use protocol::statements;
 
