@@ -1,6 +1,7 @@
 //! What kind a failure is, and what follows from that: how soon to try again, whether another endpoint may
 //! do better, and what an operator should do about it. It decides; it neither waits nor counts.
 
+use super::codes::CODES;
 use super::error::InsertError;
 use crate::limits::{PACE_SLOW, PACE_SOON, PACE_THROTTLED, Pace};
 
@@ -76,63 +77,11 @@ impl FailureKind {
         FailureKind::Other,
     ];
 
-    /// The kind of an exception, by ClickHouse's number for it (`SELECT errorCodeToName(241)`).
+    /// The kind of an exception, by ClickHouse's number for it.
     pub(crate) fn of_code(code: i32) -> FailureKind {
-        match code {
-            // TOO_MANY_PARTS
-            252 => FailureKind::TooManyParts,
-            // READONLY, TABLE_IS_READ_ONLY, TABLE_IS_PERMANENTLY_READ_ONLY
-            164 | 242 | 774 => FailureKind::ReadOnly,
-            // CANNOT_ALLOCATE_MEMORY, MEMORY_LIMIT_EXCEEDED, MEMORY_RESERVATION_KILLED, …_FAILED
-            173 | 241 | 777 | 778 => FailureKind::MemoryLimit,
-            // TOO_MANY_SIMULTANEOUS_QUERIES, NO_FREE_CONNECTION, RECEIVED_ERROR_TOO_MANY_REQUESTS,
-            // CANNOT_SCHEDULE_TASK, USER_SESSION_LIMIT_EXCEEDED, SERVER_OVERLOADED,
-            // TCP_CONNECTION_LIMIT_REACHED, RESOURCE_LIMIT_EXCEEDED
-            202 | 203 | 364 | 439 | 700 | 745 | 749 | 776 => FailureKind::Overloaded,
-            // QUOTA_EXCEEDED
-            201 => FailureKind::Quota,
-            // CANNOT_WRITE_TO_OSTREAM, CANNOT_WRITE_TO_FILE_DESCRIPTOR, CANNOT_OPEN_FILE,
-            // CANNOT_CREATE_DIRECTORY, CANNOT_FSYNC, CANNOT_STATVFS, NOT_ENOUGH_SPACE,
-            // CANNOT_WRITE_TO_FILE, S3_ERROR, AZURE_BLOB_STORAGE_ERROR, CANNOT_CREATE_FILE
-            24 | 75 | 76 | 172 | 204 | 214 | 243 | 294 | 499 | 500 | 586 => FailureKind::Disk,
-            // TIMEOUT_EXCEEDED, TOO_SLOW, SOCKET_TIMEOUT
-            159 | 160 | 209 => FailureKind::Timeout,
-            // CANNOT_READ_FROM_SOCKET, CANNOT_WRITE_TO_SOCKET, DNS_ERROR, NETWORK_ERROR,
-            // ALL_CONNECTION_TRIES_FAILED
-            95 | 96 | 198 | 210 | 279 => FailureKind::Network,
-            // NO_ZOOKEEPER, UNEXPECTED_ZOOKEEPER_ERROR, NO_ACTIVE_REPLICAS, TOO_FEW_LIVE_REPLICAS,
-            // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE, REPLICA_IS_NOT_IN_QUORUM,
-            // UNKNOWN_STATUS_OF_INSERT, REPLICA_STATUS_CHANGED, RAFT_ERROR, KEEPER_EXCEPTION
-            225 | 244 | 254 | 285 | 286 | 289 | 319 | 416 | 568 | 999 => FailureKind::Keeper,
-            // ABORTED, QUERY_WAS_CANCELLED, THREAD_WAS_CANCELED, TABLE_IS_BEING_RESTARTED,
-            // QUERY_WAS_CANCELLED_BY_CLIENT
-            236 | 394 | 677 | 733 | 735 => FailureKind::Cancelled,
-            // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, IP_ADDRESS_NOT_ALLOWED,
-            // DATABASE_ACCESS_DENIED, ACCESS_DENIED, AUTHENTICATION_FAILED, USER_EXPIRED,
-            // SESSION_REFUSED, REQUIRED_SECOND_FACTOR
-            192..=195 | 291 | 497 | 516 | 720 | 763 | 767 => FailureKind::Access,
-            // UNKNOWN_SETTING, SETTING_CONSTRAINT_VIOLATION, READONLY_SETTING
-            115 | 452 | 472 => FailureKind::Settings,
-            // THERE_IS_NO_COLUMN, NOT_FOUND_COLUMN_IN_BLOCK, NO_SUCH_COLUMN_IN_TABLE,
-            // NUMBER_OF_COLUMNS_DOESNT_MATCH, ILLEGAL_COLUMN, UNKNOWN_FUNCTION, UNKNOWN_IDENTIFIER,
-            // UNKNOWN_TYPE, TYPE_MISMATCH, UNKNOWN_TABLE, CANNOT_CONVERT_TYPE, UNKNOWN_DATABASE,
-            // INCOMPATIBLE_COLUMNS, TABLE_IS_DROPPED, METADATA_MISMATCH, NO_COMMON_TYPE,
-            // TABLE_UUID_MISMATCH, INCOMPATIBLE_SCHEMA
-            8 | 10 | 16 | 20 | 44 | 46 | 47 | 50 | 53 | 60 | 70 | 81 | 122 | 218 | 342 | 386
-            | 741 | 772 => FailureKind::Schema,
-            // CANNOT_PARSE_TEXT, SIZES_OF_COLUMNS_DOESNT_MATCH, CANNOT_PARSE_INPUT_ASSERTION_FAILED,
-            // CANNOT_READ_ALL_DATA, TOO_LARGE_SIZE_COMPRESSED, CHECKSUM_DOESNT_MATCH,
-            // UNKNOWN_COMPRESSION_METHOD, INCORRECT_DATA, TOO_LARGE_ARRAY_SIZE, TOO_LARGE_STRING_SIZE,
-            // SIZES_OF_ARRAYS_DONT_MATCH, CORRUPTED_DATA, UNKNOWN_BLOCK_INFO_FIELD, CANNOT_DECOMPRESS,
-            // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN,
-            // UNKNOWN_CODEC, VIOLATED_CONSTRAINT, ZSTD_DECODER_FAILED, LZ4_DECODER_FAILED
-            6 | 9 | 27 | 33 | 39 | 40 | 89 | 117 | 128 | 131 | 190 | 246 | 261 | 271 | 321
-            | 349 | 432 | 469 | 561 | 618 => FailureKind::Data,
-            // UNKNOWN_PACKET_FROM_CLIENT, UNEXPECTED_PACKET_FROM_CLIENT,
-            // CLIENT_HAS_CONNECTED_TO_WRONG_PORT
-            99 | 101 | 217 => FailureKind::Protocol,
-            _ => FailureKind::Other,
-        }
+        let has = |codes: &[(i32, &str)]| codes.iter().any(|(known, _)| *known == code);
+        let kind = CODES.iter().find(|(_, codes)| has(codes));
+        kind.map_or(FailureKind::Other, |(kind, _)| *kind)
     }
 
     /// Its name in metrics.

@@ -3,6 +3,7 @@
 
 mod answer;
 mod breaker;
+mod codes;
 mod connection;
 mod endpoints;
 mod error;

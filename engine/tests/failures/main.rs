@@ -164,7 +164,7 @@ fn the_disk_is_full(reactor: ReactorChoice) {
 fn a_table_is_missing(reactor: ReactorChoice) {
     let shows = Shows {
         kind: "schema",
-        state: "lacks a table or column",
+        state: "lacks a table or column, or has it with another type",
         advice: "run `spanmill migrate`",
         breaker: None,
     };
@@ -179,15 +179,15 @@ fn a_table_is_missing(reactor: ReactorChoice) {
 fn a_column_is_missing(reactor: ReactorChoice) {
     let shows = Shows {
         kind: "schema",
-        state: "lacks a table or column",
+        state: "lacks a table or column, or has it with another type",
         advice: "run `spanmill migrate`",
         breaker: None,
     };
     fails_by_sql(
         reactor,
         &shows,
-        &["ALTER TABLE spanmill.otel_logs RENAME COLUMN TraceFlags TO Aside"],
-        &["ALTER TABLE spanmill.otel_logs RENAME COLUMN Aside TO TraceFlags"],
+        &["ALTER TABLE spanmill.otel_logs RENAME COLUMN Flags TO Aside"],
+        &["ALTER TABLE spanmill.otel_logs RENAME COLUMN Aside TO Flags"],
     );
 }
 
