@@ -1,5 +1,5 @@
-//! The admin port: whether the engine lives, whether it can store, and its metrics. It runs on a thread of
-//! its own and never touches a shard but to read its counters.
+//! The admin port: whether the engine lives, whether it takes requests and what is wrong, and its metrics.
+//! It runs on a thread of its own and never touches a shard but to read its counters and its status.
 
 use std::net::TcpListener;
 use std::rc::Rc;

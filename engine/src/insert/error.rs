@@ -28,6 +28,9 @@ pub(crate) enum InsertError {
     /// The configured name resolves to nothing.
     #[error("{0} has no address")]
     NoAddress(String),
+    /// The caller had no time left; says nothing about any server.
+    #[error("there was no time left to try ClickHouse once more")]
+    OutOfTime,
     /// It failed before a byte of the INSERT was sent.
     #[error("{0}")]
     Unsent(Box<InsertError>),
@@ -46,6 +49,6 @@ impl InsertError {
     /// Whether the rows may be stored, or may still come to be. False when no byte of the INSERT reached
     /// a server in this try; earlier tries of the same batch may have been otherwise.
     pub(crate) fn outcome_unknown(&self) -> bool {
-        !matches!(self, InsertError::Unsent(_))
+        !matches!(self, InsertError::Unsent(_) | InsertError::OutOfTime)
     }
 }

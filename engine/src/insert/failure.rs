@@ -242,7 +242,7 @@ impl InsertError {
             InsertError::Server(exception) => FailureKind::of_code(exception.code),
             InsertError::Protocol(_) => FailureKind::Protocol,
             InsertError::TooOld { .. } => FailureKind::TooOld,
-            InsertError::Timeout(_) => FailureKind::Timeout,
+            InsertError::Timeout(_) | InsertError::OutOfTime => FailureKind::Timeout,
         }
     }
 }

@@ -37,8 +37,11 @@ pub(super) struct Link<R: Reactor> {
     /// Endpoints that a task of their own is looking at.
     probing: Vec<usize>,
     /// What those tasks found.
-    probed: Rc<RefCell<Vec<(usize, Result<(), InsertError>)>>>,
+    probed: Rc<RefCell<Vec<Probed>>>,
 }
+
+/// An endpoint, and how saying hello to it went.
+type Probed = (usize, Result<(), InsertError>);
 
 /// A connection with nothing in flight.
 struct Live<R: Reactor> {
@@ -62,15 +65,27 @@ impl<R: Reactor> Link<R> {
     }
 
     /// Sees to a connection to the endpoint that should be used, and that it is still there if it was idle
-    /// for long.
+    /// for long. `limit` bounds the wait until a try makes sense, and then the try.
     pub(super) async fn connect(&mut self, limit: Duration) -> Result<(), InsertError> {
+        let endpoint = self.turn(limit).await?;
+        self.connect_to(endpoint, limit).await
+    }
+
+    /// Where to go next, once a try makes sense.
+    async fn turn(&mut self, limit: Duration) -> Result<usize, InsertError> {
         self.note_probed();
-        let endpoint = loop {
+        let begun = R::now();
+        loop {
+            let left = limit.saturating_sub(R::now().duration_since(begun));
             match self.endpoints.choose(R::now()) {
-                Choice::Use(endpoint) => break endpoint,
-                Choice::Wait(wait) => R::sleep(wait).await,
+                _ if left.is_zero() => return Err(InsertError::OutOfTime),
+                Choice::Use(endpoint) => return Ok(endpoint),
+                Choice::Wait(wait) => R::sleep(wait.min(left)).await,
             }
-        };
+        }
+    }
+
+    async fn connect_to(&mut self, endpoint: usize, limit: Duration) -> Result<(), InsertError> {
         self.probe_others(endpoint);
         if let Some(mut live) = self.live.take_if(|live| live.endpoint == endpoint) {
             let idle = R::now().duration_since(live.used_at);
@@ -92,15 +107,16 @@ impl<R: Reactor> Link<R> {
         Ok(())
     }
 
-    /// One try of an insert, connecting first if need be, all within `limit`. After an error it is unknown
+    /// One try of an insert, connecting first if need be, both within `limit`. After an error it is unknown
     /// whether the rows are stored, unless the error says that nothing was sent.
     pub(super) async fn insert(
         &mut self,
         insert: &Insert<'_>,
         limit: Duration,
     ) -> Result<(), InsertError> {
+        let endpoint = self.turn(limit).await?;
         let begun = R::now();
-        self.connect(limit).await?;
+        self.connect_to(endpoint, limit).await?;
         let Some(mut live) = self.live.take() else {
             return Ok(());
         };
@@ -115,8 +131,12 @@ impl<R: Reactor> Link<R> {
     }
 
     /// Drops the connection after a failure and waits until the next try makes sense: at once when another
-    /// endpoint is ready, or when the server may only have closed an idle connection.
+    /// endpoint is ready, or when the server may only have closed an idle connection. May be dropped while
+    /// it waits: whatever is tried next then waits for the rest.
     pub(super) async fn failed(&mut self, error: &InsertError) {
+        if matches!(error, InsertError::OutOfTime) {
+            return;
+        }
         let kind = error.kind();
         self.live = None;
         self.failures += 1;

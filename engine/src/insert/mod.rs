@@ -22,7 +22,7 @@ use link::{Insert, Link};
 use protocol::statements;
 
 use crate::columns::Sealed;
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, within};
 use crate::refusal::Refusal;
 use crate::shard::{Batch, Shard};
 
@@ -83,11 +83,13 @@ impl<R: Reactor> Writer<R> {
             };
             match self.link.insert(&insert, self.time_left(deadline)).await {
                 Ok(()) => done += 1,
-                Err(error) if Instant::now() >= deadline => {
-                    self.link.failed(&error).await;
-                    return self.give_up(batch, &error);
+                Err(error) => {
+                    let left = self.time_left(deadline);
+                    within::<R, _>(left, self.link.failed(&error)).await;
+                    if Instant::now() >= deadline {
+                        return self.give_up(batch, &error);
+                    }
                 }
-                Err(error) => self.link.failed(&error).await,
             }
         }
         let bytes: usize = batch.chunks.iter().map(|chunk| chunk.bytes()).sum();
