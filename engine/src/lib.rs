@@ -26,6 +26,7 @@ mod reactor;
 mod refusal;
 mod run;
 mod shard;
+mod status;
 
 pub use config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};

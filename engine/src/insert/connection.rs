@@ -1,11 +1,12 @@
 //! One native-protocol connection: says hello, sends an INSERT's blocks and waits for its confirmation.
-//! It never retries; after any error it is thrown away.
+//! Between INSERTs it can ask whether the server is still there. It never retries; after
+//! any error it is thrown away.
 
 use std::io::IoSlice;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader};
 
-use super::answer::{ServerHello, read_confirmation, read_hello, read_text};
+use super::answer::{ServerHello, read_confirmation, read_hello, read_pong, read_text};
 use super::error::InsertError;
 use super::link::Insert;
 use super::protocol;
@@ -25,10 +26,10 @@ pub(super) struct Connection<R: Reactor> {
 }
 
 impl<R: Reactor> Connection<R> {
-    /// Connects to the first address that answers.
-    pub(super) async fn open(clickhouse: &ClickHouse) -> Result<Self, InsertError> {
-        let mut last = InsertError::NoAddress(clickhouse.native.clone());
-        for address in resolve(&clickhouse.native).await? {
+    /// Connects to the first address of `endpoint` that answers.
+    pub(super) async fn open(endpoint: &str, clickhouse: &ClickHouse) -> Result<Self, InsertError> {
+        let mut last = InsertError::NoAddress(endpoint.to_owned());
+        for address in resolve(endpoint).await? {
             match R::connect(address).await {
                 Ok(stream) => return Self::greet(stream, clickhouse).await,
                 Err(error) => last = error.into(),
@@ -49,6 +50,13 @@ impl<R: Reactor> Connection<R> {
             empty_block: empty_block(&mut Compressor::default()),
             server,
         })
+    }
+
+    /// Asks whether the server is still there; nothing may be in flight.
+    pub(super) async fn ping(&mut self) -> Result<(), InsertError> {
+        self.stream.write_all(&protocol::PING).await?;
+        self.stream.flush().await?;
+        read_pong(&mut self.stream).await
     }
 
     /// Sends an INSERT and returns when ClickHouse has stored it.

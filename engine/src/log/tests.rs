@@ -17,6 +17,7 @@ use crate::insert::Batch;
 use crate::metrics::Metrics;
 use crate::reactor::{Epoll, Reactor};
 use crate::shard::Shard;
+use crate::status::Statuses;
 
 const STATEMENT: &str = "INSERT INTO somewhere";
 
@@ -29,7 +30,7 @@ fn shard(folder: &Path, index: usize, shards: usize) -> Rc<Shard> {
         otlp_http: nowhere,
         admin: nowhere,
         clickhouse: ClickHouse {
-            native: nowhere.to_string(),
+            native: vec![nowhere.to_string()],
             http: Connection {
                 url: String::new(),
                 user: String::new(),
@@ -55,11 +56,13 @@ fn shard(folder: &Path, index: usize, shards: usize) -> Rc<Shard> {
         timestamp_future_max: Duration::MAX,
         drain_timeout: Duration::ZERO,
     };
-    let (_, mut parts) = Metrics::new(shards);
+    let (_, mut parts) = Metrics::new(shards, &config.clickhouse.native);
+    let (_, mut statuses) = Statuses::new(shards, false);
     Rc::new(Shard::new::<Epoll>(
         index,
         Arc::new(config),
         parts.swap_remove(index),
+        statuses.swap_remove(index),
     ))
 }
 

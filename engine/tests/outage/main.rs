@@ -179,9 +179,9 @@ fn stack_with_proxy(reactor: ReactorChoice) -> (Stack, Proxy) {
     let mut proxy = None;
     let stack = Stack::start_with(|config| {
         config.reactor = reactor;
-        let clickhouse = config.clickhouse.native.parse().expect("an address");
+        let clickhouse = config.clickhouse.native[0].parse().expect("an address");
         let proxy = proxy.insert(Proxy::start(clickhouse));
-        config.clickhouse.native = proxy.address().to_string();
+        config.clickhouse.native = vec![proxy.address().to_string()];
     });
     (stack, proxy.expect("it was started"))
 }

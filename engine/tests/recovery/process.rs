@@ -181,7 +181,9 @@ fn engine_process() {
         return;
     };
     let settings = Settings::of_text(&settings).expect("settings");
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let mut config = config_for(settings.native, format!("http://{}", settings.http));
     config.reactor = settings.reactor;
     config.shards = settings.shards;
