@@ -63,7 +63,7 @@ impl Embedded {
     /// How to reach it.
     pub(crate) fn clickhouse(&self) -> ClickHouse {
         ClickHouse {
-            native: self.native.to_string(),
+            native: vec![self.native.to_string()],
             http: self.http.clone(),
             user: "default".to_owned(),
             password: Secret::default(),

@@ -48,7 +48,7 @@ pub(crate) fn clickhouse(clickhouse: &ClickHouse, data_dir: &Path) -> String {
 fn stored(clickhouse: &ClickHouse, data_dir: Option<&Path>) -> String {
     let mut lines = vec![
         ("ClickHouse", clickhouse.http.clone()),
-        ("native", clickhouse.native.clone()),
+        ("native", clickhouse.native.join(", ")),
     ];
     lines.extend(data_dir.map(|data_dir| ("Data", data_dir.display().to_string())));
     lines.push(("Query", query(clickhouse)));
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn the_block_is_pasteable_and_holds_no_password() {
         let clickhouse = ClickHouse {
-            native: "db:9000".to_owned(),
+            native: vec!["db:9000".to_owned()],
             http: "http://db:8123".to_owned(),
             user: "o'brien".to_owned(),
             password: Secret::new("s3cret"),

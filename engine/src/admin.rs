@@ -1,5 +1,5 @@
-//! The admin port: whether the engine lives, whether it can store, and its metrics. It runs on a thread of
-//! its own and never touches a shard but to read its counters.
+//! The admin port: whether the engine lives, whether it takes requests and what is wrong, and its metrics.
+//! It runs on a thread of its own and never touches a shard but to read its counters and its status.
 
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -10,12 +10,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use spanmill_schema::NotReady;
 use tokio::sync::Mutex;
 
 use crate::config::Config;
 use crate::listen::{Answer, Linger, Stop, answer_http, stopped};
 use crate::metrics::Metrics;
 use crate::reactor::{Epoll, Reactor, within};
+use crate::status::{Look, Statuses};
 
 /// Content type of the Prometheus text format as it is written here.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -26,20 +28,23 @@ const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Admin {
     metrics: Arc<Metrics>,
+    statuses: Statuses,
     config: Arc<Config>,
-    last_look: Mutex<Option<(Instant, Result<(), String>)>>,
+    last_look: Mutex<Option<(Instant, Look)>>,
 }
 
 /// Serves until `stop`.
 pub(crate) async fn serve(
     socket: TcpListener,
     metrics: Arc<Metrics>,
+    statuses: Statuses,
     config: Arc<Config>,
     mut stop: Stop,
 ) -> std::io::Result<()> {
     let listener = Epoll::listen(socket)?;
     let admin = Rc::new(Admin {
         metrics,
+        statuses,
         config,
         last_look: Mutex::new(None),
     });
@@ -69,13 +74,15 @@ impl Admin {
     async fn answer(&self, request: &Request<Incoming>) -> Answer {
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "alive\n".into()),
-            "/readyz" => match self.ready().await {
-                Ok(()) => text(StatusCode::OK, "ready\n".into()),
-                Err(reason) => text(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    format!("not ready: {reason}\n"),
-                ),
-            },
+            "/readyz" => {
+                let look = self.look().await;
+                let readiness = self.statuses.readiness(&look, Epoll::now());
+                let status = match readiness.ready {
+                    true => StatusCode::OK,
+                    false => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                text(status, readiness.text)
+            }
             "/metrics" => {
                 let mut answer = text(StatusCode::OK, self.metrics.text());
                 let kind = HeaderValue::from_static(METRICS_TYPE);
@@ -89,23 +96,28 @@ impl Admin {
         }
     }
 
-    /// Ready means that ClickHouse answers and has the tables that this engine writes to.
-    async fn ready(&self) -> Result<(), String> {
+    /// Whether ClickHouse answers and has the tables that this engine writes to.
+    async fn look(&self) -> Look {
         let mut last_look = self.last_look.lock().await;
-        if let Some((when, result)) = &*last_look
+        if let Some((when, look)) = &*last_look
             && when.elapsed() < READY_FOR
         {
-            return result.clone();
+            return look.clone();
         }
-        let look = spanmill_schema::verify(&self.config.clickhouse.http, &self.config.tables);
-        let result = match within::<Epoll, _>(READY_TIMEOUT, look).await {
-            Some(result) => result.map_err(|error| error.to_string()),
-            None => Err(format!(
-                "ClickHouse did not answer within {READY_TIMEOUT:?}"
-            )),
+        let looking = spanmill_schema::verify(&self.config.clickhouse.http, &self.config.tables);
+        let look = match within::<Epoll, _>(READY_TIMEOUT, looking).await {
+            Some(Ok(())) => Look::Fit,
+            Some(Err(NotReady::Server(error))) => Look::NotAsked(error.to_string()),
+            Some(Err(error)) => Look::Unfit(error.to_string()),
+            None => {
+                let url = &self.config.clickhouse.http.url;
+                Look::NotAsked(format!(
+                    "ClickHouse at {url} did not answer within {READY_TIMEOUT:?}"
+                ))
+            }
         };
-        *last_look = Some((Instant::now(), result.clone()));
-        result
+        *last_look = Some((Instant::now(), look.clone()));
+        look
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) struct Backlog {
     hurried: Cell<bool>,
     closed: Cell<bool>,
     changed: Notify,
+    ended: Notify,
 }
 
 impl Backlog {
@@ -99,6 +100,14 @@ impl Backlog {
     pub(crate) fn close(&self) {
         self.closed.set(true);
         self.changed.notify_one();
+        self.ended.notify_one();
+    }
+
+    /// Waits until nothing will be added any more.
+    pub(crate) async fn closed(&self) {
+        while !self.closed.get() {
+            self.ended.notified().await;
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

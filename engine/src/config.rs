@@ -61,12 +61,15 @@ impl Config {
     }
 }
 
-/// The ClickHouse server that rows go to.
+/// The ClickHouse shard that rows go to.
 #[derive(Clone)]
 pub struct ClickHouse {
-    /// Native protocol: `host:port`.
-    pub native: String,
-    /// HTTP, for readiness.
+    /// Native protocol: `host:port`, at least one. They are replicas of one ClickHouse shard, any of which
+    /// will do; each shard of the engine begins at another. A batch may be sent to a second one when it is
+    /// not known whether the first has stored it, so with tables that are not replicated, and so do not
+    /// share what they remember of tokens, several endpoints would store rows twice.
+    pub native: Vec<String>,
+    /// HTTP of any of them, for readiness.
     pub http: Connection,
     /// User of the native protocol.
     pub user: String,

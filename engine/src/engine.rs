@@ -17,6 +17,7 @@ use crate::metrics::{Metrics, ShardMetrics};
 use crate::reactor::{Chosen, Epoll, Reactor, Uring, choose, usable_cores};
 use crate::run::{Sockets, run_shard};
 use crate::shard::Shard;
+use crate::status::{ShardStatus, Statuses};
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -110,12 +111,15 @@ impl Engine {
         let [grpc_at, http_at, admin_at] =
             addresses.map(|address| address.map_err(StartError::Admin));
 
-        let (metrics, parts) = Metrics::new(config.shards);
+        let (metrics, parts) = Metrics::new(config.shards, &config.clickhouse.native);
+        let (statuses, own_statuses) =
+            Statuses::new(config.shards, config.ack == AckMode::ClickHouse);
         let (stop, stopping) = watch::channel(false);
         let (stop_admin, admin_stopping) = watch::channel(false);
-        let admin_thread = start_admin(admin, metrics, &config, admin_stopping)?;
+        let admin_thread = start_admin(admin, metrics, statuses, &config, admin_stopping)?;
         let sockets = grpc.into_iter().zip(http);
         let sockets = sockets.map(|(grpc, http)| Sockets { grpc, http });
+        let parts = parts.into_iter().zip(own_statuses).collect();
         let shards = start_shards(&config, &chosen, parts, sockets, &stopping)?;
         tracing::info!(shards = config.shards, reactor = %chosen, "the engine listens");
         Ok(Engine {
@@ -193,6 +197,7 @@ fn lock_logs(config: &Config) -> Result<Option<File>, StartError> {
 fn start_admin(
     mut sockets: Vec<TcpListener>,
     metrics: Metrics,
+    statuses: Statuses,
     config: &Arc<Config>,
     stop: Stop,
 ) -> Result<JoinHandle<io::Result<()>>, StartError> {
@@ -201,14 +206,18 @@ fn start_admin(
     let metrics = Arc::new(metrics);
     std::thread::Builder::new()
         .name("admin".into())
-        .spawn(move || Epoll::run(None, || admin::serve(socket, metrics, config, stop))?)
+        .spawn(move || {
+            Epoll::run(None, || {
+                admin::serve(socket, metrics, statuses, config, stop)
+            })?
+        })
         .map_err(StartError::Admin)
 }
 
 fn start_shards(
     config: &Arc<Config>,
     chosen: &Chosen,
-    parts: Vec<ShardMetrics>,
+    parts: Vec<(ShardMetrics, ShardStatus)>,
     sockets: impl Iterator<Item = Sockets<TcpListener>>,
     stop: &Stop,
 ) -> Result<Vec<JoinHandle<io::Result<bool>>>, StartError> {
@@ -217,7 +226,7 @@ fn start_shards(
     let cores = usable_cores();
     let (started, starts) = mpsc::channel();
     let mut shards = Vec::with_capacity(config.shards);
-    for (index, (metrics, sockets)) in parts.into_iter().zip(sockets).enumerate() {
+    for (index, ((metrics, status), sockets)) in parts.into_iter().zip(sockets).enumerate() {
         // More shards than cores share them as the scheduler sees fit.
         let core = (config.shards <= cores.len()).then(|| cores[index]);
         let (config, stop) = (Arc::clone(config), stop.clone());
@@ -228,11 +237,11 @@ fn start_shards(
         };
         let main = move || match chosen {
             Chosen::Uring { .. } => Uring::run(core, || {
-                let shard = Shard::new::<Uring>(index, config, metrics);
+                let shard = Shard::new::<Uring>(index, config, metrics, status);
                 run_shard::<Uring>(shard, sockets, run, stop, listening)
             }),
             Chosen::Epoll { .. } => Epoll::run(core, || {
-                let shard = Shard::new::<Epoll>(index, config, metrics);
+                let shard = Shard::new::<Epoll>(index, config, metrics, status);
                 run_shard::<Epoll>(shard, sockets, run, stop, listening)
             }),
         };

@@ -13,6 +13,7 @@ mod commit;
 mod config;
 mod decode;
 mod engine;
+mod fault;
 mod inflate;
 mod insert;
 mod json;
@@ -27,6 +28,7 @@ mod run;
 mod shard;
 #[cfg(test)]
 mod simulation;
+mod status;
 
 pub use config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};

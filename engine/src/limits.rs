@@ -13,11 +13,9 @@ pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 /// they get 1,000 rows, from 400,000 on they are full. A lone request does not wait.
 pub(crate) const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 /// Bytes from which on the next segment of a log is begun: what is inserted is removed by segments.
-#[cfg(not(test))]
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
-/// So few in tests that segments end.
-#[cfg(test)]
-pub(crate) const SEGMENT_BYTES: u64 = 24 << 10;
+/// Segments that a full log has at least: a segment is removed as a whole, so a small log has small ones.
+pub(crate) const SEGMENTS_MIN: u64 = 8;
 /// Compressed bytes from which on a batch takes no further chunk: it is held in memory while it is sent.
 pub(crate) const BATCH_BYTES: usize = 32 << 20;
 /// Batches after which it is asked again how many inserts the tables have seen: a lower bound for what they
@@ -75,6 +73,59 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Delay that doubling stops at: ClickHouse is noticed this soon after it is back.
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// How soon what failed is tried again: the wait is at random between `first` and a bound that starts at
+/// twice that and doubles with each failure in a row, up to `most`. Full jitter, so that shards do not
+/// come back in step; never below `first`, so that a ClickHouse in trouble is left alone for so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    pub(crate) first: Duration,
+    pub(crate) most: Duration,
+}
+
+/// For what passes by itself and costs ClickHouse little to be asked again.
+pub(crate) const PACE_SOON: Pace = Pace {
+    first: BACKOFF_MIN,
+    most: BACKOFF_MAX,
+};
+/// For too many parts: merges of small parts take seconds, and what waits meanwhile makes larger ones.
+pub(crate) const PACE_THROTTLED: Pace = Pace {
+    first: Duration::from_secs(1),
+    most: Duration::from_secs(10),
+};
+/// For what a person has to mend, and then expects to see mended.
+pub(crate) const PACE_SLOW: Pace = Pace {
+    first: Duration::from_millis(500),
+    most: Duration::from_secs(10),
+};
+/// For the return to an endpoint while another works. One that says hello and then hangs costs a shard
+/// `insert_timeout` (5 s) each time, so in the end less than a tenth of the time.
+pub(crate) const PACE_RETURN: Pace = Pace {
+    first: Duration::from_secs(1),
+    most: Duration::from_secs(120),
+};
+/// Failures in a row that open an endpoint's breaker: more than a restart behind a load balancer shows
+/// (a broken connection, then a refused one), and with `PACE_SOON` reached within a second.
+pub(crate) const BREAKER_FAILURES: u32 = 3;
+
+/// How long connecting and saying hello may take: one lost SYN and its repetition (1 s), one lost again
+/// (2 s more), and an answer.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was not used for this long is asked whether it is still there (Ping) before an
+/// insert: middleboxes drop idle ones after minutes, restarts end them at any time, and a round trip a
+/// second costs nothing.
+pub(crate) const IDLE_MAX: Duration = Duration::from_secs(1);
+/// How long the answer to that may take.
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Pace {
+    /// How long to wait after so many failures in a row; `jitter` from 0 to 1.
+    pub(crate) fn wait(self, failures: u32, jitter: f64) -> Duration {
+        let bound = self.first.saturating_mul(1 << failures.clamp(1, 16));
+        let bound = bound.min(self.most);
+        self.first + bound.saturating_sub(self.first).mul_f64(jitter)
+    }
+}
 
 /// Bytes of any one string or block that ClickHouse answers with.
 pub(crate) const ANSWER_BYTES_MAX: usize = 16 << 20;

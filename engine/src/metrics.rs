@@ -1,6 +1,8 @@
 //! Counters of each shard, published for `/metrics`. A shard only ever touches its own; the admin port
 //! reads all of them.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,6 +13,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use spanmill_schema::TableId;
 
 use crate::decode::Signal;
+use crate::insert::FailureKind;
 use crate::refusal::Kind;
 
 /// Upper bounds of insert durations, in seconds.
@@ -38,6 +41,18 @@ struct OfRefusal {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFailure {
+    shard: u32,
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfEndpoint {
+    shard: u32,
+    endpoint: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfSignal {
     shard: u32,
     signal: &'static str,
@@ -55,6 +70,9 @@ struct OfTransport {
     transport: &'static str,
 }
 
+/// A gauge that holds a time.
+type Seconds = Gauge<f64, AtomicU64>;
+
 /// Every shard's metrics, as `/metrics` shows them.
 pub(crate) struct Metrics(Registry);
 
@@ -67,7 +85,13 @@ pub(crate) struct ShardMetrics {
     signals: [SignalMetrics; Signal::ALL.len()],
     inserted_rows: [Counter; TableId::ALL.len()],
     pub(crate) inserted_bytes: Counter,
-    pub(crate) insert_failures: Counter,
+    pub(crate) insert_retries: Counter,
+    insert_failures: [Counter; FailureKind::ALL.len()],
+    /// In the order of the configuration; as numbers of `BreakerState`.
+    pub(crate) endpoint_states: Vec<Gauge>,
+    pub(crate) failovers: Counter,
+    /// Unix seconds of the last confirmed insert; 0 before the first.
+    pub(crate) last_insert: Seconds,
     pub(crate) abandoned_rows: Counter,
     pub(crate) pending_bytes: Gauge,
     pub(crate) available: Gauge,
@@ -102,11 +126,13 @@ pub(crate) struct TransportMetrics {
 }
 
 impl Metrics {
-    /// The metrics of `shards` shards, and the part that each shard takes.
-    pub(crate) fn new(shards: usize) -> (Self, Vec<ShardMetrics>) {
+    /// The metrics of `shards` shards that write to these endpoints, and the part that each shard takes.
+    pub(crate) fn new(shards: usize, endpoints: &[String]) -> (Self, Vec<ShardMetrics>) {
         let mut registry = Registry::with_prefix("spanmill");
         let families = Families::register(&mut registry);
-        let parts = (0..shards).map(|shard| families.part(shard)).collect();
+        let parts = (0..shards)
+            .map(|shard| families.part(shard, endpoints))
+            .collect();
         (Metrics(registry), parts)
     }
 
@@ -130,7 +156,11 @@ struct Families {
     rejected_rows: Family<OfSignal, Counter>,
     inserted_rows: Family<OfTable, Counter>,
     inserted_bytes: Family<OfShard, Counter>,
-    insert_failures: Family<OfShard, Counter>,
+    insert_retries: Family<OfShard, Counter>,
+    insert_failures: Family<OfFailure, Counter>,
+    endpoint_states: Family<OfEndpoint, Gauge>,
+    failovers: Family<OfShard, Counter>,
+    last_insert: Family<OfShard, Seconds>,
     abandoned_rows: Family<OfShard, Counter>,
     pending_bytes: Family<OfShard, Gauge>,
     available: Family<OfShard, Gauge>,
@@ -182,7 +212,7 @@ impl LogFamilies {
             bytes: add(
                 registry,
                 "log_bytes",
-                "Bytes of log files",
+                "Bytes of logs that are not inserted yet",
                 Family::default(),
             ),
             available: add(
@@ -229,8 +259,30 @@ impl Families {
             commit_seconds,
             insert_seconds,
             inserted_bytes: of_shard("inserted_bytes", "Compressed bytes of confirmed inserts"),
-            insert_failures: of_shard("insert_failures", "Tries of an insert that failed"),
+            insert_retries: of_shard(
+                "insert_retries",
+                "Inserts sent again, because it was unknown whether they are stored",
+            ),
+            failovers: of_shard("failovers", "Moves to another endpoint of ClickHouse"),
             abandoned_rows: of_shard("abandoned_rows", "Rows whose requests were told to retry"),
+            insert_failures: add(
+                registry,
+                "insert_failures",
+                "Tries of an insert that failed, by kind of failure",
+                Family::default(),
+            ),
+            endpoint_states: add(
+                registry,
+                "endpoint_state",
+                "An endpoint's circuit breaker: 0 closed, 1 half-open, 2 open",
+                Family::default(),
+            ),
+            last_insert: add(
+                registry,
+                "last_insert_timestamp_seconds",
+                "When ClickHouse last confirmed an insert, in Unix seconds; 0 before the first",
+                Family::default(),
+            ),
             decoded_rows: add(
                 registry,
                 "decoded_rows",
@@ -300,7 +352,7 @@ impl Families {
         }
     }
 
-    fn part(&self, shard: usize) -> ShardMetrics {
+    fn part(&self, shard: usize, endpoints: &[String]) -> ShardMetrics {
         let shard = shard as u32;
         let labels = &OfShard { shard };
         let transport = |transport| {
@@ -334,7 +386,22 @@ impl Families {
                     .get_or_create_owned(&OfTable { shard, table })
             }),
             inserted_bytes: self.inserted_bytes.get_or_create_owned(labels),
-            insert_failures: self.insert_failures.get_or_create_owned(labels),
+            insert_retries: self.insert_retries.get_or_create_owned(labels),
+            insert_failures: FailureKind::ALL.map(|kind| {
+                let kind = kind.label();
+                self.insert_failures
+                    .get_or_create_owned(&OfFailure { shard, kind })
+            }),
+            endpoint_states: endpoints
+                .iter()
+                .map(|endpoint| {
+                    let endpoint = endpoint.clone();
+                    self.endpoint_states
+                        .get_or_create_owned(&OfEndpoint { shard, endpoint })
+                })
+                .collect(),
+            failovers: self.failovers.get_or_create_owned(labels),
+            last_insert: self.last_insert.get_or_create_owned(labels),
             abandoned_rows: self.abandoned_rows.get_or_create_owned(labels),
             pending_bytes: self.pending_bytes.get_or_create_owned(labels),
             available: self.available.get_or_create_owned(labels),
@@ -361,6 +428,11 @@ impl ShardMetrics {
 
     pub(crate) fn inserted_rows(&self, table: TableId) -> &Counter {
         &self.inserted_rows[table as usize]
+    }
+
+    /// Counts a try of an insert that failed.
+    pub(crate) fn insert_failed(&self, kind: FailureKind) {
+        self.insert_failures[kind as usize].inc();
     }
 
     /// Counts a refused request.

@@ -3,6 +3,8 @@
 
 use std::rc::Rc;
 
+use tokio::sync::oneshot;
+
 use crate::commit::commit_chunks;
 use crate::config::AckMode;
 use crate::insert::{Feed, statements, write_batches};
@@ -45,26 +47,37 @@ pub(crate) async fn run_shard<R: Reactor>(
             stop.clone(),
         ));
     }
-    let (written, writer_ended) = tokio::sync::oneshot::channel();
     let (committer, writer) = storing::<R>(&shard, run);
-    R::spawn(committer);
-    R::spawn(async move {
-        writer.await;
-        // Nobody waits when the drain has run out of time.
-        let _ = written.send(());
-    });
+    let committed = end_of::<R>(committer);
+    let written = end_of::<R>(writer);
     listening(Ok(()));
 
     stopped(&mut stop).await;
     shard.drain();
-    let drained = async {
+    let begun = R::now();
+    let limit = shard.config.drain_timeout;
+    let answered = async {
         connections.all_closed().await;
         shard.close();
-        writer_ended.await.is_ok()
+        committed.await.is_ok()
     };
-    within::<R, _>(shard.config.drain_timeout, drained)
-        .await
-        .unwrap_or(false)
+    let answered = within::<R, _>(limit, answered).await == Some(true);
+    let left = limit.saturating_sub(R::now().saturating_duration_since(begun));
+    let inserted = within::<R, _>(left, written).await;
+    // What is in the log is inserted by the next start.
+    let safe = shard.config.ack == AckMode::Log || matches!(inserted, Some(Ok(())));
+    answered && safe
+}
+
+/// Runs a task, and tells when it has ended.
+fn end_of<R: Reactor>(task: impl Future<Output = ()> + 'static) -> oneshot::Receiver<()> {
+    let (ended, end) = oneshot::channel();
+    R::spawn(async move {
+        task.await;
+        // Nobody waits when the drain has run out of time.
+        let _ = ended.send(());
+    });
+    end
 }
 
 /// The two tasks that rows go through: the one that makes them safe, and the one that inserts them.
@@ -84,7 +97,9 @@ fn storing<R: Reactor>(
     let own = Rc::new(Log::new(&shard.config.log.folder, id.clone()));
     let own = logged.then_some(own);
     let appender = own.as_ref();
-    let appender = appender.map(|log| Appender::<R>::new(Rc::clone(log), statements.clone()));
+    let bytes_max = shard.config.log_bytes_max_of_shard();
+    let appender =
+        appender.map(|log| Appender::<R>::new(Rc::clone(log), statements.clone(), bytes_max));
     let queue = Queue::<R>::new(Rc::clone(shard), own, run);
     let feed = Feed::new(Rc::clone(shard), queue, id, statements.into());
     (

@@ -15,12 +15,14 @@ use crate::backlog::{Backlog, Due, Held};
 use crate::columns::Columns;
 use crate::config::{AckMode, Config};
 use crate::decode::{Arrival, Rejected, Signal, walk};
+use crate::fault;
 use crate::inflate::Inflate;
 use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS, COMMIT_INTERVAL};
 use crate::memory::{Memory, Reservation};
 use crate::metrics::ShardMetrics;
 use crate::reactor::{Reactor, within};
 use crate::refusal::Refusal;
+use crate::status::ShardStatus;
 
 /// See the module.
 pub(crate) struct Shard {
@@ -31,12 +33,13 @@ pub(crate) struct Shard {
     pub(crate) backlog: Backlog,
     now: fn() -> Instant,
     wall: fn() -> SystemTime,
+    pub(crate) status: ShardStatus,
     rows: RefCell<Rows>,
     buffers: RefCell<Vec<Vec<u8>>>,
     inflate: RefCell<Inflate>,
     /// Why no request can be taken at present, by what keeps it from being stored.
-    obstacles: RefCell<[Option<String>; 2]>,
-    /// Bytes of log files, those of earlier runs among them.
+    obstacles: RefCell<[Option<String>; 3]>,
+    /// Bytes of logs that are not inserted yet, those of earlier runs among them.
     log_bytes: Cell<u64>,
     draining: Cell<bool>,
     closed: Cell<bool>,
@@ -50,6 +53,7 @@ pub(crate) struct Shard {
 pub(crate) enum Obstacle {
     ClickHouse,
     Log,
+    LogFull,
 }
 
 /// Rows between "walked" and "committed".
@@ -76,10 +80,12 @@ impl Shard {
         index: usize,
         config: Arc<Config>,
         metrics: ShardMetrics,
+        status: ShardStatus,
     ) -> Self {
         let memory = Memory::new(config.pending_bytes_max, metrics.pending_bytes.clone());
-        let unreached = Some("ClickHouse has not been reached yet".into());
         let needs_clickhouse = config.ack == AckMode::ClickHouse;
+        let unreached = needs_clickhouse.then(|| "ClickHouse has not been reached yet".to_owned());
+        status.set_refuses(unreached.as_deref());
         Shard {
             index,
             now: R::now,
@@ -95,9 +101,10 @@ impl Shard {
             metrics,
             memory,
             backlog: Backlog::default(),
+            status,
             buffers: RefCell::default(),
             inflate: RefCell::default(),
-            obstacles: RefCell::new([unreached.filter(|_| needs_clickhouse), None]),
+            obstacles: RefCell::new([unreached, None, None]),
             log_bytes: Cell::new(0),
             draining: Cell::new(false),
             closed: Cell::new(false),
@@ -111,12 +118,6 @@ impl Shard {
         for obstacle in self.obstacles.borrow().iter().flatten() {
             return Err(Refusal::unavailable(obstacle.clone()));
         }
-        let log_full = self.log_bytes.get() >= self.config.log_bytes_max_of_shard();
-        if log_full && self.config.ack == AckMode::Log {
-            return Err(Refusal::unavailable(
-                "the log is full, since ClickHouse does not keep up; retry later",
-            ));
-        }
         Ok(())
     }
 
@@ -126,6 +127,7 @@ impl Shard {
         self.admit()?;
         let mut rows = self.rows.borrow_mut();
         let walked = walk(signal, body, &mut rows.open, self.arrival())?;
+        fault::point("walked");
         let metrics = self.metrics.signal(signal);
         metrics.decoded_rows.inc_by(walked.rows as u64);
         metrics.decoded_bytes.inc_by(body.len() as u64);
@@ -181,6 +183,7 @@ impl Shard {
         self.last_commit.set(R::now());
         let mut rows = self.rows.borrow_mut();
         rows.seal(&self.memory);
+        fault::point("sealed");
         Some(std::mem::take(&mut rows.sealed))
     }
 
@@ -233,16 +236,25 @@ impl Shard {
     /// Says whether something keeps requests from being stored; `Some` is the reason.
     pub(crate) fn set_obstacle(&self, obstacle: Obstacle, reason: Option<String>) {
         let gauge = match obstacle {
-            Obstacle::ClickHouse => &self.metrics.available,
-            Obstacle::Log => &self.metrics.log_available,
+            Obstacle::ClickHouse => Some(&self.metrics.available),
+            Obstacle::Log => Some(&self.metrics.log_available),
+            Obstacle::LogFull => None,
         };
-        gauge.set(i64::from(reason.is_none()));
+        if let Some(gauge) = gauge {
+            gauge.set(i64::from(reason.is_none()));
+        }
         // With a log, and in memory mode while there is room, requests need no ClickHouse.
         let matters = match obstacle {
             Obstacle::ClickHouse => self.config.ack == AckMode::ClickHouse,
-            Obstacle::Log => true,
+            Obstacle::Log | Obstacle::LogFull => self.config.ack == AckMode::Log,
         };
-        self.obstacles.borrow_mut()[obstacle as usize] = reason.filter(|_| matters);
+        let reason = reason.filter(|_| matters);
+        let mut obstacles = self.obstacles.borrow_mut();
+        if obstacles[obstacle as usize] != reason {
+            obstacles[obstacle as usize] = reason;
+            let first = obstacles.iter().flatten().next();
+            self.status.set_refuses(first.map(String::as_str));
+        }
     }
 
     /// Says whether ClickHouse takes inserts.
@@ -254,11 +266,20 @@ impl Shard {
         self.closed.get()
     }
 
-    /// Log files have grown or shrunk.
+    /// Bytes were logged, or inserted.
     pub(crate) fn log_changed(&self, grown: i64) {
         let bytes = self.log_bytes.get().saturating_add_signed(grown);
         self.log_bytes.set(bytes);
         self.metrics.log_bytes.set(bytes as i64);
+        let full = bytes >= self.config.log_bytes_max_of_shard();
+        let full = full.then(|| "the log is full, since ClickHouse does not keep up".to_owned());
+        self.set_obstacle(Obstacle::LogFull, full);
+    }
+
+    /// Bytes of logs that wait to be inserted.
+    #[cfg(test)]
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log_bytes.get()
     }
 
     /// From now on rows are committed and inserted without waiting for more of them.

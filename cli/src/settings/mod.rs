@@ -55,8 +55,8 @@ pub(crate) struct Settings {
 /// A ClickHouse that somebody else runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClickHouse {
-    /// host:port
-    pub native: String,
+    /// host:port each, at least one: replicas of one ClickHouse shard.
+    pub native: Vec<String>,
     /// `http://host:port`, no trailing slash.
     pub http: String,
     pub user: String,

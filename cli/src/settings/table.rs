@@ -136,10 +136,14 @@ pub(crate) static HTTP_PORT: Setting = Setting {
 pub(crate) static CLICKHOUSE: Setting = Setting {
     key: "clickhouse",
     group: CLICKHOUSE_GROUP,
-    value: "HOST:PORT",
-    accepts: "host:port of the native protocol without TLS, such as db.internal:9000",
+    value: "HOST:PORT,...",
+    accepts: "host:port of the native protocol without TLS, such as db.internal:9000; several, \
+              comma-separated, with clickhouse_cluster",
     default: Default::Found("`up` runs its own; `engine`: 127.0.0.1:9000"),
-    help: "ClickHouse to insert into; goes together with clickhouse_http",
+    help: "ClickHouse to insert into; goes together with clickhouse_http. Several are replicas of one \
+           ClickHouse shard, any of which will do: each thread begins at another, goes on to the next \
+           when one fails, and comes back. They need replicated tables, which is why clickhouse_cluster \
+           must be set: without, a batch that two servers were given would be stored twice",
     secret: false,
 };
 
@@ -149,7 +153,7 @@ pub(crate) static CLICKHOUSE_HTTP: Setting = Setting {
     value: "URL",
     accepts: "http://host:port without user, path or query; https is not spoken",
     default: Default::Found("`up` runs its own; `engine`, `migrate`: http://127.0.0.1:8123"),
-    help: "HTTP interface of the same ClickHouse, for migrations and checks",
+    help: "HTTP interface of the same ClickHouse, or of any of several, for migrations and checks",
     secret: false,
 };
 

@@ -237,7 +237,7 @@ fn each_command_finds_its_clickhouse() {
     assert!(!local(Command::Up).clickhouse_is_given);
     for command in [Command::Engine, Command::Migrate] {
         let found = local(command).clickhouse;
-        assert_eq!(found.native, "127.0.0.1:9000");
+        assert_eq!(found.native, ["127.0.0.1:9000"]);
         assert_eq!(found.http, "http://127.0.0.1:8123");
         assert_eq!(found.user, "default");
     }
@@ -255,8 +255,25 @@ fn each_command_finds_its_clickhouse() {
     ];
     let settings = up(&both, &[], "").expect("valid");
     assert!(settings.clickhouse_is_given);
-    assert_eq!(settings.clickhouse.native, "db:9000");
+    assert_eq!(settings.clickhouse.native, ["db:9000"]);
     assert_eq!(settings.clickhouse.user, "writer");
+}
+
+/// Scenario: several endpoints with and without a cluster. Guarantees: with one they arrive in order;
+/// without they are refused, since rows would be stored twice.
+#[test]
+fn several_endpoints_need_a_cluster() {
+    let several = [
+        ("clickhouse", "db1:9000, db2:9000"),
+        ("clickhouse_http", "http://db1:8123"),
+    ];
+    refused(
+        &several,
+        &["clickhouse = \"db1:9000, db2:9000\"", "clickhouse_cluster"],
+    );
+    let with_cluster = [several[0], several[1], ("clickhouse_cluster", "prod")];
+    let settings = up(&with_cluster, &[], "").expect("valid");
+    assert_eq!(settings.clickhouse.native, ["db1:9000", "db2:9000"]);
 }
 
 /// Scenario: no folder for data can be guessed. Guarantees: refused with the flag to give; an

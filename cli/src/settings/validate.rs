@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use spanmill_embedded::Port;
 use spanmill_engine::{AckMode, ReactorChoice};
+use spanmill_schema::SchemaSettings;
 use tracing_subscriber::EnvFilter;
 
 use super::problem::Problem;
@@ -33,6 +34,9 @@ pub(super) fn settings(
     let clickhouse = clickhouse(command, &mut reader);
     let embedded = embedded_ports(&mut reader);
     let schema = stored::schema(&mut reader);
+    if let Some((clickhouse, schema)) = clickhouse.as_ref().zip(schema.as_ref()) {
+        replicas_share_tables(&mut reader, clickhouse, schema);
+    }
     let listeners = listeners(&mut reader);
     let shards = shards(&mut reader);
     let reactor = reader.read(&table::REACTOR, reactor);
@@ -103,7 +107,7 @@ fn clickhouse(command: Command, reader: &mut Reader<'_>) -> Option<ClickHouse> {
         Command::Up | Command::Engine | Command::Migrate => both_or_neither(reader),
         Command::Clickhouse | Command::Settings => {}
     }
-    let native = reader.read(&table::CLICKHOUSE, values::host_port);
+    let native = reader.read(&table::CLICKHOUSE, values::host_ports);
     let http = reader.read(&table::CLICKHOUSE_HTTP, values::http_url);
     let user = reader.read(&table::CLICKHOUSE_USER, |text| match text {
         "" => Err("the name is empty".to_owned()),
@@ -115,7 +119,7 @@ fn clickhouse(command: Command, reader: &mut Reader<'_>) -> Option<ClickHouse> {
         native: if has_native {
             native
         } else {
-            local("127.0.0.1:9000")
+            local("127.0.0.1:9000").map(|address| vec![address])
         }?,
         http: if has_http {
             http
@@ -139,6 +143,22 @@ fn both_or_neither(reader: &mut Reader<'_>) {
 fn lone(reader: &Reader<'_>, given: &Setting, missing: &Setting) -> String {
     let (given, key, accepts) = (reader.named(given), missing.key, missing.accepts);
     format!("{given} needs {key} of the same ClickHouse beside it. Accepted: {accepts}")
+}
+
+/// Only replicated tables share what they remember of an insert, so that it may go to either of two.
+fn replicas_share_tables(
+    reader: &mut Reader<'_>,
+    clickhouse: &ClickHouse,
+    schema: &SchemaSettings,
+) {
+    if clickhouse.native.len() > 1 && schema.cluster.is_none() {
+        let (given, cluster) = (reader.named(&table::CLICKHOUSE), &table::CLICKHOUSE_CLUSTER);
+        let key = cluster.key;
+        reader.relation(format!(
+            "{given} names several endpoints, which without {key} would each keep rows of their own \
+             and store some twice: name the cluster whose replicas they are, or give one endpoint"
+        ));
+    }
 }
 
 /// The embedded ClickHouse knows one user without a password, on loopback, and no cluster.

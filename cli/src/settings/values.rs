@@ -71,6 +71,19 @@ pub(super) fn host_port(text: &str) -> Result<String, String> {
     }
 }
 
+/// One or more of those, comma-separated, each once.
+pub(super) fn host_ports(text: &str) -> Result<Vec<String>, String> {
+    let mut list: Vec<String> = Vec::new();
+    for one in text.split(',') {
+        let one = host_port(one.trim())?;
+        if list.contains(&one) {
+            return Err(format!("{one} stands there twice"));
+        }
+        list.push(one);
+    }
+    Ok(list)
+}
+
 /// `http://host[:port]` without a trailing slash.
 pub(super) fn http_url(text: &str) -> Result<String, String> {
     let url: http::Uri = text.parse().map_err(not("a URL"))?;
@@ -172,6 +185,18 @@ mod tests {
             assert!(http_url(bad).is_err(), "{bad}");
         }
         assert!(http_url("http://db:8123/?user=x").is_err());
+    }
+
+    /// Scenario: lists of addresses, with spaces, empty entries and repetitions. Guarantees: the order is
+    /// kept, spaces do not matter, and what cannot be dialled or is there twice is refused.
+    #[test]
+    fn several_addresses_of_clickhouse() {
+        assert_eq!(host_ports("b:1"), Ok(vec!["b:1".to_owned()]));
+        let two = Ok(vec!["b:1".to_owned(), "a:2".to_owned()]);
+        assert_eq!(host_ports("b:1, a:2"), two);
+        for bad in ["", "a:1,", ",a:1", "a:1,b", "a:1,a:1", "a:1;b:2"] {
+            assert!(host_ports(bad).is_err(), "{bad}");
+        }
     }
 
     /// Scenario: lists of attributes and names of clusters, right, empty and wrong. Guarantees: order

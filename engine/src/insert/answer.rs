@@ -23,6 +23,8 @@ const PROFILE_EVENTS: u64 = 14;
 const FRAME_HEAD: usize = 25;
 /// Of those, what the frame's own compressed size counts.
 const FRAME_COUNTED: usize = 9;
+/// Numbers in a Progress packet: rows, bytes, total rows, written rows, written bytes, elapsed time.
+const PROGRESS_NUMBERS: usize = 6;
 /// Causes that an exception may carry inside each other.
 const NESTED_MAX: usize = 16;
 
@@ -58,6 +60,18 @@ pub(super) async fn read_hello(
         version: (major, minor, patch),
         revision,
     })
+}
+
+/// Reads the answer to a Ping. Progress of the query before it may come first.
+pub(super) async fn read_pong(from: &mut (impl AsyncRead + Unpin)) -> Result<(), InsertError> {
+    loop {
+        match read_varint(from).await? {
+            PONG => return Ok(()),
+            PROGRESS => skip_varints(from, PROGRESS_NUMBERS).await?,
+            EXCEPTION => return Err(read_exception(from).await?.into()),
+            packet => return Err(unexpected(packet, "the answer to a ping")),
+        }
+    }
 }
 
 /// Reads until the INSERT is confirmed or refused.
@@ -108,8 +122,7 @@ async fn read_until_data(from: &mut (impl AsyncRead + Unpin)) -> Result<bool, In
                 read_string(from).await?;
                 skip_plain_block(from).await?;
             }
-            // rows, bytes, total rows, written rows, written bytes, elapsed time
-            PROGRESS => skip_varints(from, 6).await?,
+            PROGRESS => skip_varints(from, PROGRESS_NUMBERS).await?,
             PROFILE_INFO => {
                 skip_varints(from, 3).await?;
                 from.read_u8().await?;
@@ -332,6 +345,19 @@ mod tests {
         assert_eq!(rest, [0xee]);
         for cut in 0..bytes.len() - 2 {
             assert!(run(read_confirmation(&mut &bytes[..cut])).is_err());
+        }
+    }
+
+    /// Scenario: what may come after a ping: the answer, late progress first, an exception, the end of the
+    /// connection, the end of an insert.
+    /// Guarantee: only the answer is a success, and it is read exactly.
+    #[test]
+    fn only_a_pong_answers_a_ping() {
+        let mut rest = &[PROGRESS as u8, 1, 2, 3, 4, 5, 6, PONG as u8, 0xee][..];
+        run(read_pong(&mut rest)).unwrap();
+        assert_eq!(rest, [0xee]);
+        for bad in [&[][..], &[EXCEPTION as u8, 1], &[END_OF_STREAM as u8]] {
+            assert!(run(read_pong(&mut &bad[..])).is_err(), "{bad:?}");
         }
     }
 

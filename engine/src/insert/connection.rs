@@ -1,16 +1,18 @@
 //! One native-protocol connection: says hello, sends an INSERT's blocks and waits for its confirmation.
-//! It never retries; after any error it is thrown away.
+//! Between INSERTs it can ask whether the server is still there. It never retries; after
+//! any error it is thrown away.
 
 use std::io::IoSlice;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader};
 
-use super::answer::{ServerHello, read_confirmation, read_hello, read_text};
+use super::answer::{ServerHello, read_confirmation, read_hello, read_pong, read_text};
 use super::error::InsertError;
 use super::link::Insert;
 use super::protocol;
 use crate::columns::{Compressor, empty_block};
 use crate::config::ClickHouse;
+use crate::fault;
 use crate::reactor::{Reactor, resolve};
 
 /// Slices that one system call may take, below Linux's 1,024.
@@ -24,10 +26,10 @@ pub(super) struct Connection<R: Reactor> {
 }
 
 impl<R: Reactor> Connection<R> {
-    /// Connects to the first address that answers.
-    pub(super) async fn open(clickhouse: &ClickHouse) -> Result<Self, InsertError> {
-        let mut last = InsertError::NoAddress(clickhouse.native.clone());
-        for address in resolve(&clickhouse.native).await? {
+    /// Connects to the first address of `endpoint` that answers.
+    pub(super) async fn open(endpoint: &str, clickhouse: &ClickHouse) -> Result<Self, InsertError> {
+        let mut last = InsertError::NoAddress(endpoint.to_owned());
+        for address in resolve(endpoint).await? {
             match R::connect(address).await {
                 Ok(stream) => return Self::greet(stream, clickhouse).await,
                 Err(error) => last = error.into(),
@@ -50,6 +52,13 @@ impl<R: Reactor> Connection<R> {
         })
     }
 
+    /// Asks whether the server is still there; nothing may be in flight.
+    pub(super) async fn ping(&mut self) -> Result<(), InsertError> {
+        self.stream.write_all(&protocol::PING).await?;
+        self.stream.flush().await?;
+        read_pong(&mut self.stream).await
+    }
+
     /// Sends an INSERT and returns when ClickHouse has stored it.
     pub(super) async fn insert(&mut self, insert: &Insert<'_>) -> Result<(), InsertError> {
         let head = protocol::insert(insert.statement, insert.token);
@@ -58,7 +67,14 @@ impl<R: Reactor> Connection<R> {
             pieces.extend([&protocol::DATA[..], block]);
         }
         pieces.extend([&protocol::DATA[..], &self.empty_block]);
+        if cfg!(feature = "faults") {
+            let half = pieces.len() / 2;
+            write_pieces(self.stream.get_mut(), &pieces[..half]).await?;
+            fault::point("half-sent");
+            pieces.drain(..half);
+        }
         write_pieces(self.stream.get_mut(), &pieces).await?;
+        fault::point("sent");
         read_confirmation(&mut self.stream).await
     }
 

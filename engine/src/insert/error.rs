@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-/// See the module. None of these says whether the rows are stored: the same batch under the same token
-/// is sent again to find out.
+/// See the module. Whether the rows are stored is unknown, unless `outcome_unknown` says otherwise: the
+/// same batch under the same token is sent again to find out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InsertError {
     /// The connection failed.
@@ -28,18 +28,12 @@ pub(crate) enum InsertError {
     /// The configured name resolves to nothing.
     #[error("{0} has no address")]
     NoAddress(String),
-}
-
-impl InsertError {
-    /// Whether rows may have reached a server.
-    pub(super) fn outcome_unknown(&self) -> bool {
-        !matches!(self, InsertError::TooOld { .. } | InsertError::NoAddress(_))
-    }
-
-    /// Whether it is the batch that is bad, so that it would be refused for ever.
-    pub(super) fn is_of_batch(&self) -> bool {
-        false
-    }
+    /// The caller had no time left; says nothing about any server.
+    #[error("there was no time left to try ClickHouse once more")]
+    OutOfTime,
+    /// It failed before a byte of the INSERT was sent.
+    #[error("{0}")]
+    Unsent(Box<InsertError>),
 }
 
 /// ClickHouse's own error.
@@ -49,4 +43,12 @@ pub(crate) struct ServerException {
     pub(crate) code: i32,
     pub(crate) name: String,
     pub(crate) message: String,
+}
+
+impl InsertError {
+    /// Whether the rows may be stored, or may still come to be. False when no byte of the INSERT reached
+    /// a server in this try; earlier tries of the same batch may have been otherwise.
+    pub(crate) fn outcome_unknown(&self) -> bool {
+        !matches!(self, InsertError::Unsent(_) | InsertError::OutOfTime)
+    }
 }

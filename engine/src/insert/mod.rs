@@ -4,8 +4,12 @@
 
 mod answer;
 mod batch;
+mod breaker;
+mod codes;
 mod connection;
+mod endpoints;
 mod error;
+mod failure;
 mod feed;
 mod link;
 mod protocol;
@@ -14,8 +18,13 @@ mod seen;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use futures_lite::FutureExt as _;
+
 pub(crate) use batch::{Batch, InsertsSeen};
-use error::InsertError;
+pub(crate) use error::InsertError;
+#[cfg(test)]
+pub(crate) use error::ServerException;
+pub(crate) use failure::FailureKind;
 pub(crate) use feed::Feed;
 use link::Link;
 pub(crate) use protocol::statements;
@@ -23,8 +32,9 @@ pub(crate) use protocol::statements;
 pub(crate) use seen::REMEMBERED;
 
 use crate::config::AckMode;
+use crate::fault;
 use crate::limits::{DATA_TRIES, SEEN_EVERY};
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, within};
 use crate::refusal::Refusal;
 use crate::shard::Shard;
 
@@ -73,18 +83,30 @@ impl<R: Reactor> Writer<R> {
     /// before.
     async fn be_connected(&mut self) -> bool {
         loop {
-            match self.try_connect().await {
+            let shard = Rc::clone(&self.shard);
+            let leaving = async {
+                leaving(&shard).await;
+                Err(InsertError::OutOfTime)
+            };
+            match self.try_connect().or(leaving).await {
                 Ok(()) => {
                     self.shard.set_unavailable(None);
                     return true;
                 }
-                Err(_) if self.may_leave() => return false,
+                Err(_) if may_leave(&self.shard) => return false,
                 Err(error) => {
-                    self.link.failed(&error).await;
+                    self.pause(&error, self.shard.config.ack_timeout).await;
                     self.refuse_overdue(&error);
                 }
             }
         }
+    }
+
+    /// Waits after a failure until a next try makes sense, at most for `limit` (what is left of the wait is
+    /// waited before the try), and not while the shard ends.
+    async fn pause(&mut self, error: &InsertError, limit: Duration) {
+        let waited = self.link.failed(error).or(leaving(&self.shard));
+        within::<R, _>(limit, waited).await;
     }
 
     async fn try_connect(&mut self) -> Result<(), InsertError> {
@@ -96,16 +118,11 @@ impl<R: Reactor> Writer<R> {
         Ok(())
     }
 
-    /// Whether the shard ends and loses nothing by not waiting for ClickHouse.
-    fn may_leave(&self) -> bool {
-        let safe = self.shard.config.ack == AckMode::Log || self.shard.backlog.rows() == 0;
-        self.shard.backlog.is_closed() && safe
-    }
-
     /// False when the shard ends with the batch unsettled.
     async fn settle(&mut self, mut batch: Batch) -> bool {
         match self.deliver(&mut batch).await {
             Settled::Inserted => {
+                fault::point("inserted");
                 batch.acks.acknowledge();
                 self.feed.inserted().await;
             }
@@ -137,6 +154,9 @@ impl<R: Reactor> Writer<R> {
                 ));
             };
             let tried = async {
+                if unknown {
+                    self.shard.metrics.insert_retries.inc();
+                }
                 if unknown && seen::outran(batch.seen, self.link.inserts_seen(limit).await?) {
                     return Ok(false);
                 }
@@ -151,19 +171,19 @@ impl<R: Reactor> Writer<R> {
                 Err(error) => {
                     sent |= error.outcome_unknown();
                     unknown = sent;
-                    refused_data += u32::from(error.is_of_batch());
+                    refused_data += u32::from(error.kind().is_of_batch());
                     if refused_data >= DATA_TRIES {
                         return Settled::Aside(error.to_string());
                     }
-                    self.link.failed(&error).await;
+                    let left = self.time_left(deadline, acks.is_empty());
+                    self.pause(&error, left).await;
                     if !acks.is_empty() && R::now() >= deadline {
                         self.give_up(std::mem::take(&mut acks), batch.rows, &error);
                         if !sent && done == 0 {
                             return Settled::GivenUp;
                         }
                     }
-                    // Rows that no log holds would be lost with this batch.
-                    if self.shard.config.ack == AckMode::Log && self.may_leave() {
+                    if self.shard.backlog.is_closed() && self.shard.config.ack == AckMode::Log {
                         return Settled::Left;
                     }
                 }
@@ -214,6 +234,20 @@ impl<R: Reactor> Writer<R> {
         if oldest.is_some_and(|since| R::now().saturating_duration_since(since) >= limit) {
             self.give_up(crate::ack::Acks::default(), 0, error);
         }
+    }
+}
+
+/// Whether the shard ends and loses nothing by not waiting for ClickHouse.
+fn may_leave(shard: &Shard) -> bool {
+    let safe = shard.config.ack == AckMode::Log || shard.backlog.rows() == 0;
+    shard.backlog.is_closed() && safe
+}
+
+/// Waits until it may leave; where rows would be lost, for ever.
+async fn leaving(shard: &Shard) {
+    shard.backlog.closed().await;
+    if !may_leave(shard) {
+        std::future::pending::<()>().await;
     }
 }
 

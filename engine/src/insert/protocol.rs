@@ -13,6 +13,9 @@ pub(super) const REVISION: u64 = 54_460;
 /// The oldest server that understands every packet below.
 pub(super) const SERVER_REVISION_MIN: u64 = REVISION;
 
+/// The whole packet that asks for a Pong.
+pub(super) const PING: [u8; 1] = [4];
+
 const CLIENT_NAME: &str = "spanmill";
 const CLIENT_VERSION: (u64, u64, u64) = (0, 1, 0);
 

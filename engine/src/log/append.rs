@@ -8,13 +8,16 @@ use std::rc::Rc;
 use super::format::SegmentHeader;
 use super::{Log, LogError, Work};
 use crate::chunk::Chunk;
-use crate::limits::SEGMENT_BYTES;
+use crate::fault;
+use crate::limits::{SEGMENT_BYTES, SEGMENTS_MIN};
 use crate::reactor::{File, Reactor};
 
 /// See the module.
 pub(crate) struct Appender<R: Reactor> {
     log: Rc<Log>,
     statements: Vec<String>,
+    /// Bytes from which on the next segment is begun.
+    segment_bytes: u64,
     open: Option<Open<R>>,
     next_segment: u64,
     next_chunk: u64,
@@ -28,11 +31,12 @@ struct Open<R: Reactor> {
 }
 
 impl<R: Reactor> Appender<R> {
-    /// An appender of a new log; files are made when the first chunk comes.
-    pub(crate) fn new(log: Rc<Log>, statements: Vec<String>) -> Self {
+    /// An appender of a new log of at most `bytes_max`; files are made when the first chunk comes.
+    pub(crate) fn new(log: Rc<Log>, statements: Vec<String>, bytes_max: u64) -> Self {
         Appender {
             log,
             statements,
+            segment_bytes: SEGMENT_BYTES.min(bytes_max / SEGMENTS_MIN),
             open: None,
             next_segment: 0,
             next_chunk: 0,
@@ -57,10 +61,14 @@ impl<R: Reactor> Appender<R> {
                 let record = chunk.into_record(self.next_chunk);
                 self.next_chunk += 1;
                 let length = record.len() as u64;
+                fault::failure("append")?;
                 open.file.write_at(end, record).await?;
                 end += length;
             }
-            open.file.sync().await
+            fault::failure("sync")?;
+            open.file.sync().await?;
+            fault::point("synced");
+            Ok(())
         };
         let number = self.next_segment - 1;
         if let Err(source) = written.await {
@@ -74,7 +82,7 @@ impl<R: Reactor> Appender<R> {
         grown += end - open.end;
         open.end = end;
         self.log.set_end(number, end);
-        if end >= SEGMENT_BYTES {
+        if end >= self.segment_bytes {
             self.open = None;
         }
         Ok(grown)
@@ -104,6 +112,7 @@ impl<R: Reactor> Appender<R> {
         let header = header.write();
         let end = header.len() as u64;
         let path = self.log.segment_path(number);
+        fault::failure("begin-segment")?;
         let file = R::File::create(&path).await?;
         let written = async {
             file.write_at(0, header).await?;

@@ -17,6 +17,7 @@ mod read;
 mod tests;
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -144,8 +145,16 @@ impl Log {
     }
 
     fn bytes(&self) -> u64 {
-        let segments = self.segments.borrow();
-        segments.iter().map(|segment| segment.end).sum()
+        self.bytes_before(Position::END)
+    }
+
+    fn bytes_before(&self, position: Position) -> u64 {
+        let before = |segment: &Segment| match segment.number.cmp(&position.segment) {
+            Ordering::Less => segment.end,
+            Ordering::Equal => segment.end.min(position.offset),
+            Ordering::Greater => 0,
+        };
+        self.segments.borrow().iter().map(before).sum()
     }
 
     /// Reads from the folder which segments there are, and how long.

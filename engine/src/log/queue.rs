@@ -13,6 +13,7 @@ use super::format::{LogId, Position, Slot};
 use super::read::{Found, Reader};
 use super::{Log, LogError, Work};
 use crate::ack::Acks;
+use crate::fault;
 use crate::insert::{Batch, InsertsSeen};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, BATCH_BYTES, READ_TRIES};
 use crate::reactor::Reactor;
@@ -40,6 +41,8 @@ struct Source<R: Reactor> {
     cursor: CursorFile<R>,
     /// The cursor names a batch whose outcome is unknown.
     unsettled: bool,
+    /// Bytes before this are no longer counted as waiting.
+    counted_from: Position,
 }
 
 impl<R: Reactor> Queue<R> {
@@ -66,7 +69,7 @@ impl<R: Reactor> Queue<R> {
     /// Finds what earlier runs left. Logs are dealt out to the present shards by their names alone, so each
     /// shard finds its own without asking another, whenever it looks: by then others may have removed
     /// some of theirs.
-    async fn find_old(&self) -> Result<VecDeque<LogId>, LogError> {
+    pub(super) async fn find_old(&self) -> Result<VecDeque<LogId>, LogError> {
         let mut names = match R::list(&self.parent).await {
             Ok(names) => names,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -252,6 +255,7 @@ impl<R: Reactor> Source<R> {
         Ok(cursor.map(|cursor| Source {
             reader: Reader::new(Rc::clone(log), cursor.slot().begin),
             unsettled: cursor.slot().begin < cursor.slot().end,
+            counted_from: Position::default(),
             log: Rc::clone(log),
             cursor,
         }))
@@ -342,6 +346,7 @@ impl<R: Reactor> Source<R> {
                 ..slot
             };
             self.store(next).await?;
+            fault::point("recorded");
             self.unsettled = true;
             self.trim(shard).await;
         }
@@ -355,9 +360,8 @@ impl<R: Reactor> Source<R> {
             return Ok(());
         };
         aside.segment::<R>(&self.log, number).await?;
-        let before = self.log.bytes();
+        self.count_from(shard, self.reader.at());
         self.log.remove_segment(number);
-        shard.log_changed(self.log.bytes() as i64 - before as i64);
         Ok(())
     }
 
@@ -377,16 +381,26 @@ impl<R: Reactor> Source<R> {
         Ok(())
     }
 
+    /// What lies before `position` waits no longer.
+    fn count_from(&mut self, shard: &Shard, position: Position) {
+        let (from, to) = (self.counted_from, position);
+        let inserted = self
+            .log
+            .bytes_before(to)
+            .saturating_sub(self.log.bytes_before(from));
+        self.counted_from = position.max(from);
+        shard.log_changed(-(inserted as i64));
+    }
+
     /// Removes the segments before the cursor.
     async fn trim(&mut self, shard: &Shard) {
+        fault::point("trim");
         let begin = self.cursor.slot().begin;
+        self.count_from(shard, begin);
         while let Some(segment) = self.log.pop_segment_before(begin) {
             let path = self.log.segment_path(segment.number);
-            match R::remove(&path).await {
-                Ok(()) => shard.log_changed(-(segment.end as i64)),
-                Err(error) => {
-                    tracing::warn!(%error, path = %path.display(), "an inserted segment of the log cannot be removed");
-                }
+            if let Err(error) = R::remove(&path).await {
+                tracing::warn!(%error, path = %path.display(), "an inserted segment of the log cannot be removed");
             }
         }
     }
@@ -395,12 +409,12 @@ impl<R: Reactor> Source<R> {
     /// surely gone: without it the rest would be inserted again.
     async fn remove(&mut self, shard: &Shard) -> Result<(), LogError> {
         self.note_inserted(shard).await?;
+        self.count_from(shard, Position::END);
         let folder = self.log.folder.clone();
         let failed = |source| LogError::new(Work::Remove, &folder, source);
         while let Some(segment) = self.log.pop_segment_before(Position::END) {
             let path = self.log.segment_path(segment.number);
             R::remove(&path).await.map_err(failed)?;
-            shard.log_changed(-(segment.end as i64));
         }
         R::sync_folder(&folder).await.map_err(failed)?;
         R::remove(&folder.join(CURSOR)).await.map_err(failed)?;

@@ -15,6 +15,7 @@ use crate::reactor::Reactor;
 use crate::reactor::sim::{self, Process, Sim};
 use crate::run::{Sockets, run_shard};
 use crate::shard::Shard;
+use crate::status::Statuses;
 
 /// See the module.
 pub(super) struct Engine {
@@ -63,11 +64,13 @@ impl Engine {
         self.stop.replace(stop);
         let engine = Rc::clone(self);
         let process = Process::start("engine", async move {
-            let (_, parts) = Metrics::new(shards);
+            let (_, parts) = Metrics::new(shards, &config.clickhouse.native);
+            let needs_clickhouse = config.ack == AckMode::ClickHouse;
+            let (_, statuses) = Statuses::new(shards, needs_clickhouse);
             let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
-            for (index, metrics) in parts.into_iter().enumerate() {
+            for (index, (metrics, status)) in parts.into_iter().zip(statuses).enumerate() {
                 engine.metrics.borrow_mut().push(metrics.clone());
-                let shard = Shard::new::<Sim>(index, Arc::clone(&config), metrics);
+                let shard = Shard::new::<Sim>(index, Arc::clone(&config), metrics, status);
                 let sockets = Sockets {
                     grpc: sim::bind(GRPC),
                     http: sim::bind(HTTP),

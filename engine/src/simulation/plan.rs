@@ -118,7 +118,7 @@ fn config(random: &mut Rng) -> Config {
         otlp_http: HTTP,
         admin: GRPC,
         clickhouse: ClickHouse {
-            native: clickhouse::ADDRESS.to_string(),
+            native: vec![clickhouse::ADDRESS.to_string()],
             http: Connection {
                 url: "http://10.0.0.9:8123".into(),
                 user: user(),
@@ -139,7 +139,7 @@ fn config(random: &mut Rng) -> Config {
             [random.usize(..4)],
         log: LogConfig {
             folder: LOG.into(),
-            bytes_max: 1 << random.u32(18..24),
+            bytes_max: 1 << random.u32(17..24),
         },
         timestamp_past_max: A_CENTURY,
         timestamp_future_max: A_CENTURY,

@@ -2,23 +2,21 @@
 //! restarted while nobody sends. And the engine itself stops under load. Each time the ledger of what was
 //! acknowledged is held against what is stored.
 
-mod load;
-mod proxy;
-mod requests;
-mod stored;
+#[path = "../ledger/mod.rs"]
+mod ledger;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::time::Duration;
 
-use load::{Client, Ledger, Load, Outcome, TRANSPORTS, runtime};
+use ledger::load::{Client, Ledger, Load, Outcome, TRANSPORTS, Target, runtime};
+use ledger::proxy::Proxy;
+use ledger::requests::ROWS;
+use ledger::stored::assert_stored;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use proxy::Proxy;
-use requests::ROWS;
 use spanmill_embedded::testing::TestServer;
 use spanmill_engine::ReactorChoice;
-use stored::assert_stored;
 use support::{Stack, await_true, metric, metrics};
 
 /// Long enough for an insert on a busy machine, short enough to outlast in a test.
@@ -83,7 +81,7 @@ fn clickhouse_is_stopped(reactor: ReactorChoice) {
 
 fn outages(reactor: ReactorChoice, times: u64, end: impl Fn(&mut TestServer)) {
     let mut stack = Stack::start(reactor);
-    let load = Load::start(&stack);
+    let load = Load::start(target(&stack));
     for outage in 0..times {
         load.wait_for_more_acks();
         end(&mut stack.clickhouse);
@@ -101,7 +99,7 @@ fn clickhouse_stays_away(reactor: ReactorChoice) {
         config.reactor = reactor;
         config.ack_timeout = SHORT;
     });
-    let load = Load::start(&stack);
+    let load = Load::start(target(&stack));
     load.wait_for_more_acks();
     stack.clickhouse.kill();
     load.wait("those in hand are told to retry", Ledger::told_on_both);
@@ -118,7 +116,7 @@ fn clickhouse_hangs(reactor: ReactorChoice) {
     });
     let pid = stack.clickhouse.server().pid();
     let pid = Pid::from_raw(pid.try_into().expect("a pid"));
-    let load = Load::start(&stack);
+    let load = Load::start(target(&stack));
     load.wait_for_more_acks();
     kill(pid, Signal::SIGSTOP).expect("ClickHouse is stopped");
     load.wait("those in hand are told to retry", Ledger::told_on_both);
@@ -135,7 +133,7 @@ fn an_insert_is_overtaken(reactor: ReactorChoice) {
     });
     let pid = stack.clickhouse.server().pid();
     let pid = Pid::from_raw(pid.try_into().expect("a pid"));
-    let load = Load::start(&stack);
+    let load = Load::start(target(&stack));
     for _ in 0..3 {
         load.wait_for_more_acks();
         kill(pid, Signal::SIGSTOP).expect("ClickHouse is stopped");
@@ -149,7 +147,7 @@ fn an_insert_is_overtaken(reactor: ReactorChoice) {
 
 fn confirmations_are_lost(reactor: ReactorChoice) {
     let (mut stack, proxy) = stack_with_proxy(reactor);
-    let load = Load::start(&stack);
+    let load = Load::start(target(&stack));
     for with_clickhouse in [false, true].repeat(3) {
         load.wait_for_more_acks();
         proxy.lose_a_confirmation();
@@ -166,7 +164,7 @@ fn confirmations_are_lost(reactor: ReactorChoice) {
 
 fn inserts_are_cut_short(reactor: ReactorChoice) {
     let (mut stack, proxy) = stack_with_proxy(reactor);
-    let load = Load::start(&stack);
+    let load = Load::start(target(&stack));
     // An insert of a few requests is some 2,000 bytes: its head, an empty block, the rows, an empty block.
     for bytes in (0..4000).step_by(251) {
         load.wait_for_more_acks();
@@ -181,22 +179,22 @@ fn stack_with_proxy(reactor: ReactorChoice) -> (Stack, Proxy) {
     let mut proxy = None;
     let stack = Stack::start_with(|config| {
         config.reactor = reactor;
-        let clickhouse = config.clickhouse.native.parse().expect("an address");
+        let clickhouse = config.clickhouse.native[0].parse().expect("an address");
         let proxy = proxy.insert(Proxy::start(clickhouse));
-        config.clickhouse.native = proxy.address().to_string();
+        config.clickhouse.native = vec![proxy.address().to_string()];
     });
     (stack, proxy.expect("it was started"))
 }
 
 fn the_engine_stops_under_load(reactor: ReactorChoice) {
     let mut stack = Stack::start(reactor);
-    let load = Load::start(&stack);
+    let load = Load::start(target(&stack));
     load.wait_for_more_acks();
     load.expect_the_end();
     let report = stack.shutdown();
     assert_eq!(report.drained, report.shards, "{report}");
     let (ledger, requests) = load.stop();
-    assert_stored(&stack, &ledger, requests);
+    assert_stored(&stack.clickhouse, &ledger, requests);
 }
 
 fn clickhouse_restarts_while_idle(reactor: ReactorChoice) {
@@ -206,7 +204,7 @@ fn clickhouse_restarts_while_idle(reactor: ReactorChoice) {
     let mut requests = 0;
     for end in [TestServer::stop, TestServer::kill] {
         for transport in TRANSPORTS {
-            let mut client = Client::new(transport, &stack, &runtime);
+            let mut client = Client::new(transport, target(&stack), &runtime);
             let mut until_acknowledged = || {
                 await_true("a request is acknowledged", || {
                     requests += 1;
@@ -216,7 +214,9 @@ fn clickhouse_restarts_while_idle(reactor: ReactorChoice) {
                             true
                         }
                         Outcome::ToldToRetry => false,
-                        Outcome::Failed(how) => panic!("{transport:?}: {how}"),
+                        Outcome::Unanswered(how) | Outcome::Failed(how) => {
+                            panic!("{transport:?}: {how}")
+                        }
                     }
                 });
             };
@@ -227,6 +227,14 @@ fn clickhouse_restarts_while_idle(reactor: ReactorChoice) {
         }
     }
     assert_exactly_once(&mut stack, &ledger, requests);
+}
+
+fn target(stack: &Stack) -> Target {
+    Target {
+        grpc: stack.grpc_addr(),
+        http: stack.http_addr(),
+        may_die: false,
+    }
 }
 
 /// Waits until the engine has noticed that ClickHouse is away.
@@ -242,7 +250,7 @@ fn assert_told_to_retry(stack: &Stack, outage: u64) {
     let runtime = runtime();
     for transport in TRANSPORTS {
         let number = i64::MAX as u64 / ROWS - 1 - 2 * outage - transport as u64;
-        let mut client = Client::new(transport, stack, &runtime);
+        let mut client = Client::new(transport, target(stack), &runtime);
         let outcome = runtime.block_on(client.export(number));
         assert!(
             matches!(outcome, Outcome::ToldToRetry),
@@ -259,5 +267,5 @@ fn assert_exactly_once(stack: &mut Stack, ledger: &Ledger, requests: u64) {
         let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert'";
         stack.query(running) == "0"
     });
-    assert_stored(stack, ledger, requests);
+    assert_stored(&stack.clickhouse, ledger, requests);
 }

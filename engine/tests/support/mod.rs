@@ -205,7 +205,7 @@ pub fn config_for(native: SocketAddr, http_url: String) -> Config {
         otlp_http: LOOPBACK,
         admin: LOOPBACK,
         clickhouse: ClickHouse {
-            native: native.to_string(),
+            native: vec![native.to_string()],
             http: connection(http_url),
             user: "default".into(),
             password: String::new(),

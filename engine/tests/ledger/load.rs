@@ -1,6 +1,8 @@
 //! Clients that send without pause over both transports, and the ledger of what they were told. No client
 //! ever repeats a request, so what is stored twice was stored twice by the engine.
 
+use std::error::Error as _;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,13 +15,22 @@ use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
 
-use crate::requests::Request;
-use crate::support::{PATIENCE, Stack};
+use crate::ledger::requests::Request;
+use crate::support::PATIENCE;
 
 const CLIENTS_OF_A_TRANSPORT: usize = 3;
 /// How long a client waits that was told to come again: a fraction of what it is asked for, so that it
 /// keeps knocking without keeping the machine from restarting ClickHouse.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Where clients send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    /// It may go away at any time and come back: then a request without an answer is no failure.
+    pub(crate) may_die: bool,
+}
 
 /// Which way a request went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +47,10 @@ pub(crate) enum Outcome {
     Acknowledged,
     /// Told to come again, in the transport's own proper form.
     ToldToRetry,
-    /// Anything else: an answer that would make a client drop its data, or no answer.
+    /// An answer that would make a client drop its data.
     Failed(String),
+    /// The connection failed.
+    Unanswered(String),
 }
 
 /// What the clients were told.
@@ -47,6 +60,8 @@ pub(crate) struct Ledger {
     pub(crate) acknowledged: [Vec<u64>; 2],
     /// How many requests were told to come again, by transport.
     pub(crate) told_to_retry: [u64; 2],
+    /// How many requests got no answer.
+    pub(crate) unanswered: u64,
     pub(crate) failures: Vec<String>,
 }
 
@@ -78,13 +93,13 @@ struct Shared {
 }
 
 impl Load {
-    pub(crate) fn start(stack: &Stack) -> Load {
+    pub(crate) fn start(target: Target) -> Load {
         let runtime = runtime();
         let shared = Arc::new(Shared::default());
         let clients = TRANSPORTS.iter().flat_map(|transport| {
             (0..CLIENTS_OF_A_TRANSPORT).map(|_| {
-                let client = Client::new(*transport, stack, &runtime);
-                runtime.spawn(send(client, Arc::clone(&shared)))
+                let client = Client::new(*transport, target, &runtime);
+                runtime.spawn(send(client, target.may_die, Arc::clone(&shared)))
             })
         });
         let clients = clients.collect();
@@ -114,6 +129,11 @@ impl Load {
         self.wait("acks", |ledger| {
             ledger.acknowledged_on_both() >= before + 10
         });
+    }
+
+    /// How many requests were told to come again so far, by transport.
+    pub(crate) fn told(&self) -> [u64; 2] {
+        self.shared.ledger().told_to_retry
     }
 
     /// From now on a client whose request fails leaves quietly: the engine is about to end.
@@ -149,7 +169,7 @@ pub(crate) fn runtime() -> Runtime {
         .expect("a runtime")
 }
 
-async fn send(mut client: Client, shared: Arc<Shared>) {
+async fn send(mut client: Client, may_die: bool, shared: Arc<Shared>) {
     let transport = client.transport() as usize;
     loop {
         let stopping = shared.stopping.load(Ordering::SeqCst);
@@ -164,9 +184,19 @@ async fn send(mut client: Client, shared: Arc<Shared>) {
                     ledger.told_to_retry[transport] += 1;
                     pause = true;
                 }
+                Outcome::Unanswered(_) if may_die => {
+                    ledger.unanswered += 1;
+                    pause = true;
+                }
                 // Read again: the end may have come while the request was on its way.
-                Outcome::Failed(_) if shared.stopping.load(Ordering::SeqCst) => return,
-                Outcome::Failed(how) => ledger.failures.push(format!("request {number}: {how}")),
+                Outcome::Unanswered(_) | Outcome::Failed(_)
+                    if shared.stopping.load(Ordering::SeqCst) =>
+                {
+                    return;
+                }
+                Outcome::Unanswered(how) | Outcome::Failed(how) => {
+                    ledger.failures.push(format!("request {number}: {how}"))
+                }
             }
         }
         shared.changed.notify_all();
@@ -186,17 +216,17 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    pub(crate) fn new(transport: Transport, stack: &Stack, runtime: &Runtime) -> Client {
+    pub(crate) fn new(transport: Transport, target: Target, runtime: &Runtime) -> Client {
         let _entered = runtime.enter();
         match transport {
             Transport::Grpc => {
-                let endpoint = Endpoint::from_shared(format!("http://{}", stack.grpc_addr()));
+                let endpoint = Endpoint::from_shared(format!("http://{}", target.grpc));
                 let endpoint = endpoint.expect("an endpoint").timeout(PATIENCE);
                 Client::Grpc(endpoint.connect_lazy())
             }
             Transport::Http => {
                 let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
-                let url = format!("http://{}", stack.http_addr());
+                let url = format!("http://{}", target.http);
                 Client::Http(client.build().expect("a client"), url)
             }
         }
@@ -222,7 +252,7 @@ impl Client {
                 let post = post.header("content-type", "application/x-protobuf");
                 match post.body(request.encode()).send().await {
                     Ok(answer) => http_outcome(&answer),
-                    Err(error) => Outcome::Failed(format!("{error:?}")),
+                    Err(error) => Outcome::Unanswered(format!("{error:?}")),
                 }
             }
         }
@@ -253,6 +283,8 @@ fn grpc_refusal(status: &tonic::Status) -> Outcome {
         tonic::Code::Unavailable if delay.is_some_and(|delay| !delay.is_zero()) => {
             Outcome::ToldToRetry
         }
+        // Made by the client itself.
+        _ if status.source().is_some() => Outcome::Unanswered(format!("{status:?}")),
         _ => Outcome::Failed(format!("{status:?}")),
     }
 }

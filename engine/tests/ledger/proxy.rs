@@ -18,6 +18,7 @@ pub(crate) struct Proxy {
     shared: Arc<Shared>,
     address: SocketAddr,
     lost: Receiver<()>,
+    cut: Receiver<()>,
 }
 
 struct Shared {
@@ -26,6 +27,8 @@ struct Shared {
     connections: Mutex<Vec<TcpStream>>,
     /// How many bytes of the engine still pass before its connection is cut.
     cut_after: Mutex<Option<usize>>,
+    /// The same of ClickHouse.
+    cut_answer_after: Mutex<Option<usize>>,
     lose_answers: AtomicBool,
     ended: AtomicBool,
 }
@@ -38,16 +41,19 @@ impl Proxy {
             clickhouse,
             connections: Mutex::default(),
             cut_after: Mutex::default(),
+            cut_answer_after: Mutex::default(),
             lose_answers: AtomicBool::default(),
             ended: AtomicBool::default(),
         });
         let (losing, lost) = channel();
+        let (cutting, cut) = channel();
         let accepting = Arc::clone(&shared);
-        thread::spawn(move || accepting.accept(&listener, &losing));
+        thread::spawn(move || accepting.accept(&listener, &losing, &cutting));
         Proxy {
             shared,
             address,
             lost,
+            cut,
         }
     }
 
@@ -75,6 +81,17 @@ impl Proxy {
     pub(crate) fn cut_after(&self, bytes: usize) {
         *locked(&self.shared.cut_after) = Some(bytes);
     }
+
+    /// Cuts the connection that carries ClickHouse's next bytes after `bytes` of them.
+    pub(crate) fn cut_answer_after(&self, bytes: usize) {
+        *locked(&self.shared.cut_answer_after) = Some(bytes);
+    }
+
+    /// Waits until a cut that was asked for is made.
+    pub(crate) fn await_cut(&self) {
+        let cut = self.cut.recv_timeout(PATIENCE);
+        cut.expect("the connection is cut");
+    }
 }
 
 impl Drop for Proxy {
@@ -87,7 +104,7 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn accept(self: &Arc<Self>, listener: &TcpListener, lost: &Sender<()>) {
+    fn accept(self: &Arc<Self>, listener: &TcpListener, lost: &Sender<()>, cut: &Sender<()>) {
         for engine in listener.incoming() {
             if self.ended.load(Ordering::SeqCst) {
                 return;
@@ -96,45 +113,42 @@ impl Shared {
             if let Ok(engine) = engine
                 && let Ok(clickhouse) = TcpStream::connect(self.clickhouse)
             {
-                self.pass(engine, clickhouse, lost.clone());
+                self.pass(&engine, &clickhouse, lost.clone(), cut);
             }
         }
     }
 
-    fn pass(self: &Arc<Self>, engine: TcpStream, clickhouse: TcpStream, lost: Sender<()>) {
-        for stream in [&engine, &clickhouse] {
+    fn pass(
+        self: &Arc<Self>,
+        engine: &TcpStream,
+        clickhouse: &TcpStream,
+        lost: Sender<()>,
+        cut: &Sender<()>,
+    ) {
+        for stream in [engine, clickhouse] {
             stream.set_nodelay(true).expect("no delay");
             locked(&self.connections).push(clone(stream));
         }
-        let (shared, from, to) = (Arc::clone(self), clone(&engine), clone(&clickhouse));
-        thread::spawn(move || copy(&from, &to, |bytes| shared.of_the_engine(bytes)));
-        let shared = Arc::clone(self);
+        let (shared, from, to) = (Arc::clone(self), clone(engine), clone(clickhouse));
+        let cutting = cut.clone();
+        thread::spawn(move || copy(&from, &to, &cutting, |bytes| shared.of_the_engine(bytes)));
+        let (shared, from, to) = (Arc::clone(self), clone(clickhouse), clone(engine));
+        let cutting = cut.clone();
         thread::spawn(move || {
-            copy(&clickhouse, &engine, |bytes| {
+            copy(&from, &to, &cutting, |bytes| {
                 shared.of_clickhouse(bytes, &lost)
-            })
+            });
         });
     }
 
     /// What passes of bytes that the engine sent, and whether the connection goes on.
     fn of_the_engine<'b>(&self, bytes: &'b [u8]) -> (&'b [u8], bool) {
-        let mut cut_after = locked(&self.cut_after);
-        match *cut_after {
-            Some(left) if left <= bytes.len() => {
-                *cut_after = None;
-                (&bytes[..left], false)
-            }
-            Some(left) => {
-                *cut_after = Some(left - bytes.len());
-                (bytes, true)
-            }
-            None => (bytes, true),
-        }
+        pass_until_cut(&self.cut_after, bytes)
     }
 
     fn of_clickhouse<'b>(&self, bytes: &'b [u8], lost: &Sender<()>) -> (&'b [u8], bool) {
         if !self.lose_answers.load(Ordering::SeqCst) {
-            return (bytes, true);
+            return pass_until_cut(&self.cut_answer_after, bytes);
         }
         if bytes.last() == Some(&END_OF_STREAM) {
             // Nobody waits for it when the test is over.
@@ -151,16 +165,38 @@ impl Shared {
     }
 }
 
+/// What passes of `bytes` when the connection is to be cut after some more, and whether it goes on.
+fn pass_until_cut<'b>(cut_after: &Mutex<Option<usize>>, bytes: &'b [u8]) -> (&'b [u8], bool) {
+    let mut cut_after = locked(cut_after);
+    match *cut_after {
+        Some(left) if left <= bytes.len() => {
+            *cut_after = None;
+            (&bytes[..left], false)
+        }
+        Some(left) => {
+            *cut_after = Some(left - bytes.len());
+            (bytes, true)
+        }
+        None => (bytes, true),
+    }
+}
+
 /// Passes bytes until either side ends or `what` says so, then closes both.
 fn copy(
     mut from: &TcpStream,
     mut to: &TcpStream,
+    cut: &Sender<()>,
     what: impl for<'b> Fn(&'b [u8]) -> (&'b [u8], bool),
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let (passing, goes_on) = what(&buffer[..count]);
-        if to.write_all(passing).is_err() || !goes_on {
+        let passed = to.write_all(passing).is_ok();
+        if !goes_on {
+            // Nobody waits for it when the test is over.
+            let _ = cut.send(());
+        }
+        if !passed || !goes_on {
             break;
         }
     }

@@ -80,14 +80,26 @@ fn time(id: u64) -> u64 {
     time.as_nanos() as u64 / 1_000_000 * 1_000_000 + id % 1_000_000
 }
 
-fn resource(number: u64) -> Option<Resource> {
-    let attribute = |key: &str, value: String| KeyValue {
+/// What a row carries: of any length from nothing to some hundred bytes, and unlike any other's.
+pub(crate) fn payload(id: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(id);
+    let length = random.usize(..300);
+    std::iter::repeat_with(|| random.alphanumeric())
+        .take(length)
+        .collect()
+}
+
+fn attribute(key: &str, value: String) -> KeyValue {
+    KeyValue {
         key: key.into(),
         value: Some(AnyValue {
             value: Some(any_value::Value::StringValue(value)),
         }),
         ..KeyValue::default()
-    };
+    }
+}
+
+fn resource(number: u64) -> Option<Resource> {
     let instance = format!("{}", number / REQUESTS_OF_A_RESOURCE);
     Some(Resource {
         attributes: vec![
@@ -103,6 +115,7 @@ fn traces(number: u64) -> ExportTraceServiceRequest {
         trace_id: u128::from(number).to_be_bytes().to_vec(),
         span_id: id.to_be_bytes().to_vec(),
         name: name(number),
+        attributes: vec![attribute("payload", payload(id))],
         start_time_unix_nano: time(id),
         end_time_unix_nano: time(id),
         ..Span::default()
@@ -125,6 +138,7 @@ fn logs(number: u64) -> ExportLogsServiceRequest {
         severity_number: ERROR,
         span_id: id.to_be_bytes().to_vec(),
         event_name: name(number),
+        attributes: vec![attribute("payload", payload(id))],
         ..LogRecord::default()
     };
     ExportLogsServiceRequest {

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::load::Ledger;
-use crate::requests::{ROWS, ids, name, signal};
-use crate::support::Stack;
+use spanmill_embedded::testing::TestServer;
+
+use crate::ledger::load::Ledger;
+use crate::ledger::requests::{ROWS, ids, name, payload, signal};
 
 /// The table of each signal, and how a row's id is read from it.
 const TABLES: [(&str, &str); 3] = [
@@ -32,7 +33,7 @@ const ROLLUPS: [(&str, u64); 3] = [
 ];
 
 /// Checks what is stored of requests 1 to `requests`.
-pub(crate) fn assert_stored(stack: &Stack, ledger: &Ledger, requests: u64) {
+pub(crate) fn assert_stored(clickhouse: &TestServer, ledger: &Ledger, requests: u64) {
     assert!(ledger.failures.is_empty(), "{:?}", ledger.failures);
     assert!(
         ledger.acknowledged_on_both() > 0,
@@ -45,7 +46,7 @@ pub(crate) fn assert_stored(stack: &Stack, ledger: &Ledger, requests: u64) {
         let sent = (1..=requests).filter(|number| signal(*number) == of);
         let sent: HashSet<u64> = sent.flat_map(ids).collect();
         let stored = counts(
-            stack,
+            clickhouse,
             &format!("SELECT {id} AS id, count() FROM spanmill.{table} GROUP BY id"),
         );
         for (id, count) in &stored {
@@ -65,19 +66,47 @@ pub(crate) fn assert_stored(stack: &Stack, ledger: &Ledger, requests: u64) {
             "{table}: acknowledged and not stored: {lost:?}"
         );
     }
-    assert_nothing_is_orphaned(stack);
-    assert_rolled_up(stack, &acknowledged, requests);
+    assert_payloads(clickhouse);
+    assert_nothing_is_orphaned(clickhouse);
+    assert_rolled_up(clickhouse, &acknowledged, requests);
 }
 
-fn counts(stack: &Stack, sql: &str) -> HashMap<String, u64> {
-    let answer = stack.query(sql);
+fn query(clickhouse: &TestServer, sql: &str) -> String {
+    clickhouse
+        .query(sql)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn counts(clickhouse: &TestServer, sql: &str) -> HashMap<String, u64> {
+    let answer = query(clickhouse, sql);
     let rows = answer.lines().filter_map(|row| row.split_once('\t'));
     rows.map(|(key, count)| (key.to_owned(), count.parse().expect("a count")))
         .collect()
 }
 
+/// Every row holds what was sent with its id.
+fn assert_payloads(clickhouse: &TestServer) {
+    for (table, attributes) in [
+        ("otel_traces", "SpanAttributes"),
+        ("otel_logs", "LogAttributes"),
+    ] {
+        let sql = format!(
+            "SELECT reinterpretAsUInt64(reverse(SpanId)), {attributes}['payload'] FROM spanmill.{table}"
+        );
+        for row in query(clickhouse, &sql).lines() {
+            let (id, stored) = row.split_once('\t').expect("two columns");
+            let id = id.parse().expect("an id");
+            assert_eq!(
+                stored,
+                payload(id),
+                "{table}: row {id} has another's payload"
+            );
+        }
+    }
+}
+
 /// Rows that refer to others come after those.
-fn assert_nothing_is_orphaned(stack: &Stack) {
+fn assert_nothing_is_orphaned(clickhouse: &TestServer) {
     for (table, key, of) in [
         ("otel_traces", "ResourceId", "otel_resources"),
         ("otel_logs", "ResourceId", "otel_resources"),
@@ -87,16 +116,26 @@ fn assert_nothing_is_orphaned(stack: &Stack) {
         let orphans = format!(
             "SELECT count() FROM spanmill.{table} WHERE {key} NOT IN (SELECT {key} FROM spanmill.{of})"
         );
-        assert_eq!(stack.query(&orphans), "0", "{table} without its {key}");
+        assert_eq!(
+            query(clickhouse, &orphans),
+            "0",
+            "{table} without its {key}"
+        );
     }
 }
 
 /// Every rollup holds each acknowledged row once, and no row twice.
-fn assert_rolled_up(stack: &Stack, acknowledged: &HashSet<u64>, requests: u64) {
-    stack.query("SYSTEM REFRESH VIEW spanmill.otel_metrics_5m_numbers");
-    stack.query("SYSTEM WAIT VIEW spanmill.otel_metrics_5m_numbers");
+fn assert_rolled_up(clickhouse: &TestServer, acknowledged: &HashSet<u64>, requests: u64) {
+    query(
+        clickhouse,
+        "SYSTEM REFRESH VIEW spanmill.otel_metrics_5m_numbers",
+    );
+    query(
+        clickhouse,
+        "SYSTEM WAIT VIEW spanmill.otel_metrics_5m_numbers",
+    );
     for (of, (rollup, rows)) in ROLLUPS.into_iter().enumerate() {
-        let counts = counts(stack, rollup);
+        let counts = counts(clickhouse, rollup);
         for number in (1..=requests).filter(|number| signal(*number) == of) {
             let count = counts.get(&name(number)).copied().unwrap_or(0);
             match acknowledged.contains(&number) {
@@ -108,7 +147,8 @@ fn assert_rolled_up(stack: &Stack, acknowledged: &HashSet<u64>, requests: u64) {
             }
         }
     }
-    let unindexed = stack.query(
+    let unindexed = query(
+        clickhouse,
         "SELECT DISTINCT SpanName FROM spanmill.otel_traces \
          WHERE cityHash64(TraceId) NOT IN (SELECT TraceHash FROM spanmill.otel_trace_index)",
     );
