@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::balance::HandOver;
 use spanmill_schema::{Connection, Tables};
 
 /// Settings of an engine.
@@ -44,6 +45,8 @@ pub struct Config {
     pub timestamp_past_max: Duration,
     /// How far after now the time of a row may lie; newer rows are rejected.
     pub timestamp_future_max: Duration,
+    /// When a shard that is too busy lets others walk what its connections bring.
+    pub hand_over: HandOver,
     /// How long `shutdown` waits for requests in flight.
     pub drain_timeout: Duration,
 }

@@ -6,14 +6,16 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::admin;
+use crate::balance::{self, Balance};
 use crate::config::Config;
-use crate::listen::{BindError, Stop, bind};
+use crate::listen::{BindError, HandedConnection, Stop, bind};
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::reactor::{Chosen, Epoll, Reactor, Uring, choose, usable_cores};
-use crate::run::{Sockets, run_shard};
+use crate::run::{Neighbours, Sockets, run_shard};
 use crate::shard::Shard;
 
 /// Why an engine does not start.
@@ -95,7 +97,10 @@ impl Engine {
         let admin_thread = start_admin(admin, metrics, &config, admin_stopping)?;
         let sockets = grpc.into_iter().zip(http);
         let sockets = sockets.map(|(grpc, http)| Sockets { grpc, http });
-        let shards = start_shards(&config, &chosen, parts, sockets, &stopping)?;
+        let shards = match chosen {
+            Chosen::Uring { .. } => start_shards::<Uring>(&config, parts, sockets, &stopping)?,
+            Chosen::Epoll { .. } => start_shards::<Epoll>(&config, parts, sockets, &stopping)?,
+        };
         tracing::info!(shards = config.shards, reactor = %chosen, "the engine listens");
         Ok(Engine {
             grpc: grpc_at?,
@@ -163,11 +168,10 @@ fn start_admin(
         .map_err(StartError::Admin)
 }
 
-fn start_shards(
+fn start_shards<R: Reactor>(
     config: &Arc<Config>,
-    chosen: &Chosen,
     parts: Vec<ShardMetrics>,
-    sockets: impl Iterator<Item = Sockets<TcpListener>>,
+    sockets: impl Iterator<Item = Sockets<R::Socket>>,
     stop: &Stop,
 ) -> Result<Vec<JoinHandle<io::Result<bool>>>, StartError> {
     // Tokens of one run must never meet those of another: a server drops rows under a token it knows.
@@ -175,25 +179,22 @@ fn start_shards(
     let cores = usable_cores();
     let (started, starts) = mpsc::channel();
     let mut shards = Vec::with_capacity(config.shards);
+    let mut balanced = balanced::<R>(config, &parts).into_iter();
     for (index, (metrics, sockets)) in parts.into_iter().zip(sockets).enumerate() {
+        let (balance, neighbours) = balanced.next().unzip();
         // More shards than cores share them as the scheduler sees fit.
         let core = (config.shards <= cores.len()).then(|| cores[index]);
         let (config, run_id, stop) = (Arc::clone(config), run_id.clone(), stop.clone());
-        let (chosen, started) = (chosen.clone(), started.clone());
+        let started = started.clone();
         let listening = move |result| {
             // The receiver waits for every shard.
             let _ = started.send((index, result));
         };
         let main = move || {
-            let shard = Shard::new(index, config, metrics);
-            match chosen {
-                Chosen::Uring { .. } => Uring::run(core, || {
-                    run_shard::<Uring>(shard, sockets, run_id, stop, listening)
-                }),
-                Chosen::Epoll { .. } => Epoll::run(core, || {
-                    run_shard::<Epoll>(shard, sockets, run_id, stop, listening)
-                }),
-            }
+            let shard = Shard::new(index, config, metrics, balance);
+            R::run(core, || {
+                run_shard::<R>(shard, sockets, neighbours, run_id, stop, listening)
+            })
         };
         let thread = std::thread::Builder::new().name(format!("shard-{index}"));
         let thread = thread.spawn(main);
@@ -212,6 +213,27 @@ fn start_shards(
         }
     }
     Ok(shards)
+}
+
+/// What each shard shares with the others; nothing when there is only one.
+fn balanced<R: Reactor>(config: &Config, parts: &[ShardMetrics]) -> Vec<(Balance, Neighbours<R>)> {
+    if parts.len() < 2 {
+        return Vec::new();
+    }
+    let channels = parts.iter().map(|_| unbounded_channel());
+    let (peers, connections): (Vec<_>, Vec<_>) = channels.unzip();
+    let parts = balance::join(config.hand_over, parts).into_iter();
+    let parts = parts.zip(connections);
+    let part = |((balance, bodies), connections)| {
+        let peers: Vec<UnboundedSender<HandedConnection<R>>> = peers.clone();
+        let neighbours = Neighbours {
+            peers,
+            connections,
+            bodies,
+        };
+        (balance, neighbours)
+    };
+    parts.map(part).collect()
 }
 
 fn first_failure(shards: Vec<JoinHandle<io::Result<bool>>>) -> StartError {

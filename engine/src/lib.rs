@@ -6,10 +6,12 @@
 
 mod ack;
 mod admin;
+mod balance;
 mod columns;
 mod config;
 mod decode;
 mod engine;
+mod form;
 mod inflate;
 mod insert;
 mod json;
@@ -21,6 +23,7 @@ mod refusal;
 mod run;
 mod shard;
 
+pub use balance::HandOver;
 pub use config::{ClickHouse, Config, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};
 pub use listen::BindError;

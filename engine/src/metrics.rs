@@ -69,6 +69,8 @@ pub(crate) struct ShardMetrics {
     pub(crate) available: Gauge,
     pub(crate) insert_seconds: Histogram,
     pub(crate) batch_rows: Histogram,
+    pub(crate) connections_handed_over: Counter,
+    pub(crate) bodies_handed_over: Counter,
 }
 
 /// What a shard counts per signal.
@@ -122,6 +124,8 @@ struct Families {
     available: Family<OfShard, Gauge>,
     insert_seconds: Family<OfShard, Histogram, fn() -> Histogram>,
     batch_rows: Family<OfShard, Histogram, fn() -> Histogram>,
+    connections_handed_over: Family<OfShard, Counter>,
+    bodies_handed_over: Family<OfShard, Counter>,
 }
 
 /// Registers a family of metrics and gives it back.
@@ -215,6 +219,18 @@ impl Families {
                 "Rows of confirmed batches",
                 batch_rows,
             ),
+            connections_handed_over: add(
+                registry,
+                "connections_handed_over",
+                "Connections accepted here and given to a shard with fewer",
+                Family::default(),
+            ),
+            bodies_handed_over: add(
+                registry,
+                "bodies_handed_over",
+                "Requests received here and walked by a shard with less to do",
+                Family::default(),
+            ),
         }
     }
 
@@ -258,6 +274,8 @@ impl Families {
             available: self.available.get_or_create_owned(labels),
             insert_seconds: self.insert_seconds.get_or_create_owned(labels),
             batch_rows: self.batch_rows.get_or_create_owned(labels),
+            connections_handed_over: self.connections_handed_over.get_or_create_owned(labels),
+            bodies_handed_over: self.bodies_handed_over.get_or_create_owned(labels),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 use crate::ack::{Acks, Waiting};
+use crate::balance::Balance;
 use crate::columns::{Chunk, Columns};
 use crate::config::Config;
 use crate::decode::{Arrival, Rejected, Signal, walk};
@@ -25,6 +26,8 @@ pub(crate) struct Shard {
     pub(crate) index: usize,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: ShardMetrics,
+    /// `None` when there is no other shard.
+    pub(crate) balance: Option<Balance>,
     rows: RefCell<Rows>,
     buffers: RefCell<Vec<Vec<u8>>>,
     inflate: RefCell<Inflate>,
@@ -71,7 +74,12 @@ pub(crate) struct Batch {
 }
 
 impl Shard {
-    pub(crate) fn new(index: usize, config: Arc<Config>, metrics: ShardMetrics) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        config: Arc<Config>,
+        metrics: ShardMetrics,
+        balance: Option<Balance>,
+    ) -> Self {
         Shard {
             index,
             rows: RefCell::new(Rows {
@@ -83,6 +91,7 @@ impl Shard {
             }),
             config,
             metrics,
+            balance,
             buffers: RefCell::default(),
             inflate: RefCell::default(),
             pending_bytes: Cell::new(0),
