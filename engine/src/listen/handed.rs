@@ -1,6 +1,9 @@
 //! What shards hand each other: fresh connections before anything is read from them, and whole bodies. Each
 //! shard takes over what it is handed and treats it like what came in by itself.
 
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;

@@ -6,7 +6,7 @@ use spanmill_engine::ReactorChoice;
 use crate::support::grpc::{Call, GrpcClient, message};
 use crate::support::http1::{HttpClient, post};
 use crate::support::packed::PACKINGS;
-use crate::support::spans::{bad_bodies, large, new_trace_id};
+use crate::support::spans::{bad_bodies, large, new_trace_id, span};
 use crate::support::{Stack, await_true};
 use crate::{always_handing_over, decoded, of_each_shard, on_each_reactor};
 
@@ -116,10 +116,10 @@ fn packed_bodies_are_handed_over(reactor: ReactorChoice) {
     }
     let id = new_trace_id();
     ids.push(id);
+    let now = span(id).start_time_unix_nano;
     let json = format!(
         r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"{}","spanId":"0707070707070707",
-        "name":"a span","startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000000000000001"
-        }}]}}]}}]}}"#,
+        "name":"a span","startTimeUnixNano":"{now}","endTimeUnixNano":"{now}"}}]}}]}}]}}"#,
         hex(&id)
     );
     let answer = http.ask(&post(
