@@ -239,6 +239,17 @@ impl Shard {
         self.buffers.borrow_mut().pop().unwrap_or_default()
     }
 
+    /// The same, with the least room that is at least `bytes` if one of those has it.
+    pub(crate) fn buffer_of(&self, bytes: usize) -> Vec<u8> {
+        let mut buffers = self.buffers.borrow_mut();
+        let rooms = buffers.iter().map(Vec::capacity).enumerate();
+        let fits = rooms.filter(|(_, room)| *room >= bytes);
+        match fits.min_by_key(|(_, room)| *room) {
+            Some((index, _)) => buffers.swap_remove(index),
+            None => buffers.pop().unwrap_or_default(),
+        }
+    }
+
     /// Keeps a buffer for the next body.
     pub(crate) fn keep_buffer(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.buffers.borrow_mut();

@@ -176,6 +176,7 @@ pub(super) async fn store_handed<R: Reactor>(handed: HandedBody, shard: Rc<Shard
         // Its connection is gone, and nobody else knows of it.
         return;
     }
+    let room = handed.bytes.capacity();
     let begun = R::thread_time();
     let mut body = Body {
         reservation: Reservation::new(&shard),
@@ -193,7 +194,8 @@ pub(super) async fn store_handed<R: Reactor>(handed: HandedBody, shard: Rc<Shard
         Ok(accepted) => accepted.answer().await,
         Err(refusal) => Err(refusal),
     };
-    let buffer = shard.buffer();
+    // Most often the very one that came: with any other, one shard's buffers would have to grow each time.
+    let buffer = shard.buffer_of(room);
     // The sender may have given up meanwhile; then nobody is left to tell.
     let _ = handed.answer.send(HandedAnswer { stored, buffer });
 }
