@@ -36,6 +36,7 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
         pending_bytes_max: settings.memory.pending_bytes_max,
         timestamp_past_max: settings.timestamps.past_max,
         timestamp_future_max: settings.timestamps.future_max,
+        hand_over: spanmill_engine::HandOver::default(),
         drain_timeout: settings.drain_timeout,
     }
 }

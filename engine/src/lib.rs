@@ -7,6 +7,7 @@
 mod ack;
 mod admin;
 mod backlog;
+mod balance;
 mod chunk;
 mod columns;
 mod commit;
@@ -14,6 +15,7 @@ mod config;
 mod decode;
 mod engine;
 mod fault;
+mod form;
 mod inflate;
 mod insert;
 mod json;
@@ -28,6 +30,7 @@ mod run;
 mod shard;
 mod status;
 
+pub use balance::HandOver;
 pub use config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};
 pub use listen::BindError;

@@ -41,6 +41,12 @@ pub(crate) const HEADER_BYTES_MAX: u32 = 16 << 10;
 pub(crate) const HTTP1_HEAD_BYTES_MAX: usize = 16 << 10;
 /// Connections that one shard serves at a time; more wait in the listen queue.
 pub(crate) const CONNECTIONS_MAX: usize = 4096;
+/// Bodies handed to a shard that it has not walked yet: one that it walks and one to go on with. More would
+/// only wait there, when they could be walked where they are.
+pub(crate) const BODIES_WAITING_MAX: usize = 2;
+/// How long a look at how busy a shard is takes. A second of a busy connection shows in many of these, and
+/// a look costs under a microsecond.
+pub(crate) const BUSY_WINDOW: Duration = Duration::from_millis(50);
 /// Listen queue, as the kernel may grant.
 pub(crate) const BACKLOG: i32 = 4096;
 

@@ -107,6 +107,8 @@ pub(crate) struct ShardMetrics {
     pub(crate) set_aside_rows: Counter,
     pub(crate) set_aside_segments: Counter,
     pub(crate) set_aside_logs: Counter,
+    pub(crate) connections_handed_over: Counter,
+    pub(crate) bodies_handed_over: Counter,
 }
 
 /// What a shard counts per signal.
@@ -167,6 +169,8 @@ struct Families {
     insert_seconds: Family<OfShard, Histogram, fn() -> Histogram>,
     batch_rows: Family<OfShard, Histogram, fn() -> Histogram>,
     commit_seconds: Family<OfShard, Histogram, fn() -> Histogram>,
+    connections_handed_over: Family<OfShard, Counter>,
+    bodies_handed_over: Family<OfShard, Counter>,
     log: LogFamilies,
 }
 
@@ -349,6 +353,18 @@ impl Families {
                 "Rows of confirmed batches",
                 batch_rows,
             ),
+            connections_handed_over: add(
+                registry,
+                "connections_handed_over",
+                "Connections accepted here and given to a shard with fewer",
+                Family::default(),
+            ),
+            bodies_handed_over: add(
+                registry,
+                "bodies_handed_over",
+                "Requests received here and walked by a shard with less to do",
+                Family::default(),
+            ),
         }
     }
 
@@ -417,6 +433,8 @@ impl Families {
             set_aside_rows: self.log.set_aside_rows.get_or_create_owned(labels),
             set_aside_segments: self.log.set_aside_segments.get_or_create_owned(labels),
             set_aside_logs: self.log.set_aside_logs.get_or_create_owned(labels),
+            connections_handed_over: self.connections_handed_over.get_or_create_owned(labels),
+            bodies_handed_over: self.bodies_handed_over.get_or_create_owned(labels),
         }
     }
 }

@@ -14,9 +14,10 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::request::{Body, Syntax, encoding};
+use super::request::{Body, encoding};
 use super::response::ExportResponse;
 use super::{Linger, Stop, route, stopped};
+use crate::form::{Form, Syntax};
 use crate::inflate::{ENCODINGS, Encoding};
 use crate::limits::{
     BODY_TIMEOUT, CONNECTION_WINDOW, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, FRAME_BYTES, HEAD_TIMEOUT,
@@ -182,7 +183,12 @@ async fn export<R: Reactor>(
             ));
         }
     };
-    let rejected = body.store(signal, encoding, Syntax::Protobuf).await?;
+    let form = Form {
+        signal,
+        encoding,
+        syntax: Syntax::Protobuf,
+    };
+    let rejected = body.store::<R>(form).await?;
     Ok(ExportResponse::new(&rejected))
 }
 

@@ -16,9 +16,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 
-use super::request::{Body, Syntax, encoding};
+use super::request::{Body, encoding};
 use super::response::ExportResponse;
 use super::{Linger, Stop, route, stopped};
+use crate::form::{Form, Syntax};
 use crate::inflate::ENCODINGS;
 use crate::limits::{BODY_TIMEOUT, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, HTTP1_HEAD_BYTES_MAX};
 use crate::reactor::{Reactor, within};
@@ -164,7 +165,12 @@ async fn export<R: Reactor>(
     within::<R, _>(BODY_TIMEOUT, gathered)
         .await
         .unwrap_or_else(|| Err(Refusal::too_slow()))?;
-    let rejected = body.store(signal, encoding, syntax).await?;
+    let form = Form {
+        signal,
+        encoding,
+        syntax,
+    };
+    let rejected = body.store::<R>(form).await?;
     let taken = ExportResponse::new(&rejected);
     Ok(whole(match syntax {
         Syntax::Protobuf => (PROTOBUF, taken.encode_to_vec()),

@@ -2,6 +2,7 @@
 //! the shard's columns. What comes out is an answer in the transport's own terms.
 
 mod grpc;
+mod handed;
 mod http;
 mod linger;
 mod request;
@@ -14,11 +15,13 @@ use std::rc::Rc;
 
 use tokio::sync::{Notify, watch};
 
+use crate::balance::Place;
 use crate::limits::CONNECTIONS_MAX;
 use crate::metrics::TransportMetrics;
 use crate::reactor::Reactor;
 use crate::shard::Shard;
 
+pub(crate) use handed::{HandedConnection, Peers, take_bodies, take_connections};
 pub(crate) use http::{Answer, answer_http};
 pub(crate) use linger::Linger;
 pub use sockets::BindError;
@@ -53,15 +56,22 @@ impl Connections {
 struct Open {
     connections: Rc<Connections>,
     metrics: TransportMetrics,
+    /// Its place in what other shards see.
+    _place: Option<Place>,
 }
 
 impl Open {
-    fn new(connections: &Rc<Connections>, metrics: &TransportMetrics) -> Self {
+    fn new(
+        connections: &Rc<Connections>,
+        metrics: &TransportMetrics,
+        place: Option<Place>,
+    ) -> Self {
         connections.open.set(connections.open.get() + 1);
         metrics.connections.inc();
         Open {
             connections: Rc::clone(connections),
             metrics: metrics.clone(),
+            _place: place,
         }
     }
 }
@@ -81,18 +91,16 @@ pub(crate) enum Transport {
     Http,
 }
 
-/// Accepts connections and serves each in a task of its own, until the engine stops.
+/// Accepts connections and serves each in a task of its own or lets another shard do it, until the engine
+/// stops.
 pub(crate) async fn accept<R: Reactor>(
     transport: Transport,
     listener: R::Listener,
     shard: Rc<Shard>,
     connections: Rc<Connections>,
+    peers: Peers<R>,
     mut stop: Stop,
 ) {
-    let metrics = match transport {
-        Transport::Grpc => shard.metrics.grpc.clone(),
-        Transport::Http => shard.metrics.http.clone(),
-    };
     loop {
         let accepted = async {
             connections.slot().await;
@@ -103,26 +111,45 @@ pub(crate) async fn accept<R: Reactor>(
             () = stopped(&mut stop) => return,
             accepted = accepted => accepted,
         };
-        let stream = match stream {
-            Ok(stream) => stream,
+        let placed = stream
+            .and_then(|stream| handed::keep_or_hand_over::<R>(transport, stream, &shard, &peers));
+        match placed {
+            Ok(Some((stream, place))) => {
+                serve_connection::<R>(transport, stream, place, &shard, &connections, &stop);
+            }
+            Ok(None) => {}
             Err(error) => {
                 // Out of descriptors, or a peer that left at once: neither ends the listener.
                 tracing::warn!(%error, "a connection could not be accepted");
                 R::sleep(crate::limits::BACKOFF_MIN).await;
-                continue;
             }
-        };
-        let stream = Linger::new(stream);
-        let open = Open::new(&connections, &metrics);
-        let (shard, stop) = (Rc::clone(&shard), stop.clone());
-        R::spawn(async move {
-            let _open = open;
-            match transport {
-                Transport::Grpc => grpc::serve::<R>(stream, shard, stop).await,
-                Transport::Http => http::serve::<R>(stream, shard, stop).await,
-            }
-        });
+        }
     }
+}
+
+/// Serves a connection in a task of its own.
+fn serve_connection<R: Reactor>(
+    transport: Transport,
+    stream: R::Stream,
+    place: Option<Place>,
+    shard: &Rc<Shard>,
+    connections: &Rc<Connections>,
+    stop: &Stop,
+) {
+    let metrics = match transport {
+        Transport::Grpc => &shard.metrics.grpc,
+        Transport::Http => &shard.metrics.http,
+    };
+    let stream = Linger::new(stream);
+    let open = Open::new(connections, metrics, place);
+    let (shard, stop) = (Rc::clone(shard), stop.clone());
+    R::spawn(async move {
+        let _open = open;
+        match transport {
+            Transport::Grpc => grpc::serve::<R>(stream, shard, stop).await,
+            Transport::Http => http::serve::<R>(stream, shard, stop).await,
+        }
+    });
 }
 
 /// Returns when the engine stops.
