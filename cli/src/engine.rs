@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spanmill_engine::Config;
+use spanmill_engine::{Config, PeerLimits};
 use spanmill_schema::Connection;
 
 use crate::settings::{ClickHouse, Settings};
@@ -32,6 +32,7 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
         timestamp_past_max: settings.timestamps.past_max,
         timestamp_future_max: settings.timestamps.future_max,
         drain_timeout: settings.drain_timeout,
+        peers: PeerLimits::default(),
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use spanmill_schema::{Connection, Tables};
 
+use crate::limits::PeerLimits;
+
 /// Settings of an engine.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -46,6 +48,8 @@ pub struct Config {
     pub timestamp_future_max: Duration,
     /// How long `shutdown` waits for requests in flight.
     pub drain_timeout: Duration,
+    /// What one peer may take of time and places; the default but in tests.
+    pub peers: PeerLimits,
 }
 
 /// The ClickHouse server that rows go to.

@@ -23,4 +23,5 @@ mod shard;
 
 pub use config::{ClickHouse, Config, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};
+pub use limits::PeerLimits;
 pub use listen::BindError;

@@ -24,7 +24,8 @@ pub(crate) async fn run_shard<R: Reactor>(
     listening: impl FnOnce(std::io::Result<()>),
 ) -> bool {
     let shard = Rc::new(shard);
-    let connections = Rc::new(Connections::default());
+    let peers = shard.config.peers;
+    let connections = Connections::new(peers, peers.connections);
     let listeners = R::listen(sockets.grpc).and_then(|grpc| Ok((grpc, R::listen(sockets.http)?)));
     let (grpc, http) = match listeners {
         Ok(listeners) => listeners,
@@ -33,6 +34,7 @@ pub(crate) async fn run_shard<R: Reactor>(
             return false;
         }
     };
+    R::spawn(Rc::clone(&connections).watch::<R>(stop.clone()));
     for (transport, listener) in [(Transport::Grpc, grpc), (Transport::Http, http)] {
         let (shard, connections) = (Rc::clone(&shard), Rc::clone(&connections));
         R::spawn(accept::<R>(
@@ -59,7 +61,11 @@ pub(crate) async fn run_shard<R: Reactor>(
         shard.close();
         writer_ended.await.is_ok()
     };
-    within::<R, _>(shard.config.drain_timeout, drained)
-        .await
-        .unwrap_or(false)
+    let drained = within::<R, _>(shard.config.drain_timeout, drained).await;
+    if drained.is_none() {
+        connections.cut();
+        // Their tasks only have to run once more; a task that does not is not waited for.
+        within::<R, _>(peers.tick, connections.all_closed()).await;
+    }
+    drained.unwrap_or(false)
 }

@@ -1,78 +1,33 @@
 //! Where requests come in: sockets, the two transports, and the way of one body from its encoding into
 //! the shard's columns. What comes out is an answer in the transport's own terms.
 
+mod frames;
 mod grpc;
 mod http;
+mod http2;
 mod linger;
+mod peers;
+mod progress;
 mod request;
 mod response;
 mod route;
 mod sockets;
 
-use std::cell::Cell;
 use std::rc::Rc;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
-use crate::limits::CONNECTIONS_MAX;
-use crate::metrics::TransportMetrics;
 use crate::reactor::Reactor;
 use crate::shard::Shard;
 
 pub(crate) use http::{Answer, answer_http};
 pub(crate) use linger::Linger;
+pub(crate) use peers::{Calling, Connections};
 pub use sockets::BindError;
 pub(crate) use sockets::bind;
 
 /// Becomes true when the engine stops: listeners close, connections finish what is in flight.
 pub(crate) type Stop = watch::Receiver<bool>;
-
-/// Counts the connections of a shard, so that a full shard waits and a stopping one knows when it is done.
-#[derive(Default)]
-pub(crate) struct Connections {
-    open: Cell<usize>,
-    closed: Notify,
-}
-
-impl Connections {
-    /// Waits until no connection is open.
-    pub(crate) async fn all_closed(&self) {
-        while self.open.get() > 0 {
-            self.closed.notified().await;
-        }
-    }
-
-    async fn slot(&self) {
-        while self.open.get() >= CONNECTIONS_MAX {
-            self.closed.notified().await;
-        }
-    }
-}
-
-/// A connection's place in the count; given back when it is dropped.
-struct Open {
-    connections: Rc<Connections>,
-    metrics: TransportMetrics,
-}
-
-impl Open {
-    fn new(connections: &Rc<Connections>, metrics: &TransportMetrics) -> Self {
-        connections.open.set(connections.open.get() + 1);
-        metrics.connections.inc();
-        Open {
-            connections: Rc::clone(connections),
-            metrics: metrics.clone(),
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.connections.open.set(self.connections.open.get() - 1);
-        self.metrics.connections.dec();
-        self.connections.closed.notify_one();
-    }
-}
 
 /// Which protocol a listening socket takes.
 #[derive(Clone, Copy)]
@@ -108,17 +63,18 @@ pub(crate) async fn accept<R: Reactor>(
             Err(error) => {
                 // Out of descriptors, or a peer that left at once: neither ends the listener.
                 tracing::warn!(%error, "a connection could not be accepted");
+                connections.make_room();
                 R::sleep(crate::limits::BACKOFF_MIN).await;
                 continue;
             }
         };
-        let stream = Linger::new(stream);
-        let open = Open::new(&connections, &metrics);
+        let open = connections.open(Some(&metrics));
+        let stream = Linger::new(stream, Rc::clone(&open.peer));
         let (shard, stop) = (Rc::clone(&shard), stop.clone());
         R::spawn(async move {
             let _open = open;
             match transport {
-                Transport::Grpc => grpc::serve::<R>(stream, shard, stop).await,
+                Transport::Grpc => http2::serve::<R>(stream, shard, stop).await,
                 Transport::Http => http::serve::<R>(stream, shard, stop).await,
             }
         });

@@ -17,7 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use spanmill_embedded::testing::{TestServer, start_private};
-use spanmill_engine::{ClickHouse, Config, DrainReport, Engine, ReactorChoice, StartError};
+use spanmill_engine::{
+    ClickHouse, Config, DrainReport, Engine, PeerLimits, ReactorChoice, StartError,
+};
 use spanmill_schema::{Connection, SchemaSettings};
 
 /// How long anything here may take before the test fails: for hangs, never for measuring.
@@ -206,6 +208,7 @@ pub fn config_for(native: SocketAddr, http_url: String) -> Config {
         timestamp_past_max: A_CENTURY,
         timestamp_future_max: A_CENTURY,
         drain_timeout: Duration::from_secs(10),
+        peers: PeerLimits::default(),
     }
 }
 

@@ -1,0 +1,406 @@
+//! The connections of one thread: who is connected, what each is at, and when one must end. Streams and
+//! calls report what happens; a look at all of them each tick compares that with `PeerLimits`. No clock is
+//! read and no timer is set per connection or request.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::{Stop, stopped};
+use crate::limits::{FRAMES_BURST, FRAMES_PER_ANSWER, FRAMES_PER_SECOND, PeerLimits};
+use crate::metrics::TransportMetrics;
+use crate::reactor::Reactor;
+
+/// Counts and watches connections, so that full ones make room and a stopping engine knows when it is
+/// done.
+pub(crate) struct Connections {
+    limits: PeerLimits,
+    /// How many there may be.
+    max: usize,
+    peers: RefCell<Vec<Rc<Peer>>>,
+    /// Counts up whenever a connection is used: which of two was used last needs no clock.
+    uses: Rc<Cell<u64>>,
+    /// Listeners that wait for room.
+    waiting: Cell<usize>,
+    opened: Notify,
+    closed: Notify,
+}
+
+/// How a connection ends, from patient to at once. It can only get less patient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum End {
+    /// What is in flight is answered; the peer is asked to begin nothing more.
+    Finish,
+    /// There is nothing in flight: the peer is told, not waited for.
+    Leave,
+    /// The peer is told that it floods, and what is in flight is given up.
+    Calm,
+    /// Without a word.
+    Cut,
+}
+
+/// One connection, as all that deal with it see it.
+pub(crate) struct Peer {
+    limits: PeerLimits,
+    /// Index among the connections.
+    place: Cell<usize>,
+    uses: Rc<Cell<u64>>,
+    last_use: Cell<u64>,
+    /// Whether it ever had a call.
+    used: Cell<bool>,
+    calls: Cell<usize>,
+    bodies: Cell<usize>,
+    /// Time without a call.
+    idle: Cell<Duration>,
+    /// A head or a frame is incomplete, and for how long.
+    begun: Cell<Option<Duration>>,
+    /// Bytes wait to be written, and for how long the peer has taken none.
+    stuck: Cell<Option<Duration>>,
+    /// It was told to finish, so long ago.
+    ending: Cell<Option<Duration>>,
+    /// Frames that it may still send for nothing.
+    frames_left: Cell<u32>,
+    end: Cell<Option<End>>,
+    ended: Notify,
+}
+
+/// A connection's place; given back when it is dropped.
+pub(crate) struct Open {
+    connections: Rc<Connections>,
+    metrics: Option<TransportMetrics>,
+    pub(crate) peer: Rc<Peer>,
+}
+
+/// A listener that waits for room.
+struct Waiting<'a>(&'a Cell<usize>);
+
+/// A request that is being received, served, answered, or whose rest is read off.
+pub(crate) struct Calling(Rc<Peer>);
+
+/// A body that is being received.
+pub(super) struct Receiving<'a>(&'a Peer);
+
+impl Connections {
+    pub(crate) fn new(limits: PeerLimits, max: usize) -> Rc<Self> {
+        Rc::new(Connections {
+            limits,
+            max,
+            peers: RefCell::default(),
+            uses: Rc::default(),
+            waiting: Cell::new(0),
+            opened: Notify::new(),
+            closed: Notify::new(),
+        })
+    }
+
+    /// Adds a connection that was just accepted.
+    pub(crate) fn open(self: &Rc<Self>, metrics: Option<&TransportMetrics>) -> Open {
+        let mut peers = self.peers.borrow_mut();
+        let peer = Rc::new(Peer::new(self.limits, Rc::clone(&self.uses), peers.len()));
+        peers.push(Rc::clone(&peer));
+        self.opened.notify_one();
+        metrics.inspect(|metrics| {
+            metrics.connections.inc();
+        });
+        Open {
+            connections: Rc::clone(self),
+            metrics: metrics.cloned(),
+            peer,
+        }
+    }
+
+    /// Waits until no connection is open.
+    pub(crate) async fn all_closed(&self) {
+        while !self.peers.borrow().is_empty() {
+            self.closed.notified().await;
+        }
+    }
+
+    /// Waits until there is room for one more, and makes it if anybody is idle.
+    pub(crate) async fn slot(&self) {
+        if !self.full() {
+            return;
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        while self.full() {
+            self.make_room();
+            self.closed.notified().await;
+        }
+    }
+
+    /// Ends the connection that is missed least: one that never had a call before one that had, and the
+    /// one whose last use is longest ago. One that was used since the last look is left alone: its answer
+    /// may be on the way.
+    pub(crate) fn make_room(&self) {
+        let peers = self.peers.borrow();
+        let idle = peers.iter().filter(|peer| {
+            peer.calls.get() == 0 && !peer.idle.get().is_zero() && peer.end.get() < Some(End::Leave)
+        });
+        if let Some(peer) = idle.min_by_key(|peer| (peer.used.get(), peer.last_use.get())) {
+            tracing::debug!("an idle connection makes room for a new one");
+            peer.end(match peer.stuck.get() {
+                None => End::Leave,
+                Some(_) => End::Cut,
+            });
+        }
+    }
+
+    /// Cuts every connection.
+    pub(crate) fn cut(&self) {
+        for peer in &*self.peers.borrow() {
+            peer.end(End::Cut);
+        }
+    }
+
+    /// Looks at all connections each tick for as long as there are any; returns when the engine stops and
+    /// the last is closed.
+    pub(crate) async fn watch<R: Reactor>(self: Rc<Self>, mut stop: Stop) {
+        loop {
+            if self.peers.borrow().is_empty() {
+                tokio::select! {
+                    biased;
+                    () = self.opened.notified() => {}
+                    () = stopped(&mut stop) => return,
+                }
+                continue;
+            }
+            R::sleep(self.limits.tick).await;
+            for peer in &*self.peers.borrow() {
+                peer.tick();
+            }
+            if self.full() {
+                (0..self.waiting.get()).for_each(|_| self.make_room());
+            }
+        }
+    }
+
+    fn full(&self) -> bool {
+        self.peers.borrow().len() >= self.max
+    }
+
+    fn close(&self, place: usize) {
+        let mut peers = self.peers.borrow_mut();
+        peers.swap_remove(place);
+        if let Some(moved) = peers.get(place) {
+            moved.place.set(place);
+        }
+        self.closed.notify_one();
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.as_ref().inspect(|metrics| {
+            metrics.connections.dec();
+        });
+        self.connections.close(self.peer.place.get());
+    }
+}
+
+impl Peer {
+    fn new(limits: PeerLimits, uses: Rc<Cell<u64>>, place: usize) -> Self {
+        let peer = Peer {
+            limits,
+            place: Cell::new(place),
+            uses,
+            last_use: Cell::new(0),
+            used: Cell::new(false),
+            calls: Cell::new(0),
+            bodies: Cell::new(0),
+            idle: Cell::new(Duration::ZERO),
+            // Its first bytes are due.
+            begun: Cell::new(Some(Duration::ZERO)),
+            stuck: Cell::new(None),
+            ending: Cell::new(None),
+            frames_left: Cell::new(FRAMES_BURST),
+            end: Cell::new(None),
+            ended: Notify::new(),
+        };
+        peer.touch();
+        peer
+    }
+
+    /// The bounds on it.
+    pub(super) fn limits(&self) -> &PeerLimits {
+        &self.limits
+    }
+
+    /// A request has come.
+    pub(crate) fn call(self: &Rc<Self>) -> Calling {
+        self.calls.set(self.calls.get() + 1);
+        self.used.set(true);
+        self.touch();
+        Calling(Rc::clone(self))
+    }
+
+    /// Requests that have come and are not done.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.get()
+    }
+
+    /// A body begins.
+    pub(super) fn receive(&self) -> Receiving<'_> {
+        self.bodies.set(self.bodies.get() + 1);
+        Receiving(self)
+    }
+
+    /// Bodies that are being received.
+    pub(super) fn bodies(&self) -> usize {
+        self.bodies.get()
+    }
+
+    /// An answer went out, for which the peer will send frames.
+    pub(super) fn answered(&self) {
+        self.refill(FRAMES_PER_ANSWER);
+    }
+
+    /// Bytes of a head, of which it is not known where it ends.
+    pub(super) fn head_arrives(&self) {
+        if self.calls.get() == 0 && self.begun.get().is_none() {
+            self.begun.set(Some(Duration::ZERO));
+        }
+    }
+
+    /// The head has ended, as the request that it begins shows.
+    pub(super) fn head_ends(&self) {
+        self.begun.set(None);
+    }
+
+    /// Frames arrived: whether one was `completed`, and whether one is incomplete.
+    pub(super) fn frames_arrive(&self, completed: bool, incomplete: bool) {
+        let begun = self.begun.get().filter(|_| !completed);
+        self.begun
+            .set(incomplete.then(|| begun.unwrap_or(Duration::ZERO)));
+    }
+
+    /// Takes what frames cost. False when there is too little left: then the connection ends.
+    pub(super) fn charge(&self, frames: u32) -> bool {
+        let left = self.frames_left.get().checked_sub(frames);
+        self.frames_left.set(left.unwrap_or(0));
+        if left.is_none() {
+            self.end(End::Calm);
+        }
+        left.is_some()
+    }
+
+    /// A write could, or could not, go on.
+    pub(super) fn writes(&self, stuck: bool) {
+        let since = self.stuck.get();
+        self.stuck
+            .set(stuck.then(|| since.unwrap_or(Duration::ZERO)));
+    }
+
+    /// Asks the connection to end, if it was not asked for as much already.
+    pub(super) fn end(&self, end: End) {
+        if self.end.get() < Some(end) {
+            self.end.set(Some(end));
+            self.ending.set(self.ending.get().or(Some(Duration::ZERO)));
+            self.ended.notify_one();
+        }
+    }
+
+    /// What it was asked last.
+    pub(super) fn asked(&self) -> Option<End> {
+        self.end.get()
+    }
+
+    /// Returns when the connection is asked for more than `handled`. Only its own task may wait.
+    pub(super) async fn asked_for_more(&self, handled: Option<End>) -> End {
+        loop {
+            match self.end.get() {
+                Some(end) if Some(end) > handled => return end,
+                _ => self.ended.notified().await,
+            }
+        }
+    }
+
+    /// It was asked to finish, had the time to hear of it, and what it begins now comes too late.
+    pub(super) fn overdue(&self) -> bool {
+        self.ending.get() >= Some(self.limits.goaway)
+    }
+
+    fn touch(&self) {
+        let use_number = self.uses.get() + 1;
+        self.uses.set(use_number);
+        self.last_use.set(use_number);
+        self.idle.set(Duration::ZERO);
+    }
+
+    fn refill(&self, frames: u32) {
+        let left = self.frames_left.get().saturating_add(frames);
+        self.frames_left.set(left.min(FRAMES_BURST));
+    }
+
+    /// One tick has gone by.
+    fn tick(&self) {
+        let PeerLimits {
+            tick,
+            head,
+            answer,
+            idle,
+            goaway,
+            ..
+        } = self.limits;
+        self.refill((tick.as_secs_f64() * f64::from(FRAMES_PER_SECOND)) as u32);
+        for time in [&self.begun, &self.stuck, &self.ending] {
+            time.set(time.get().map(|time| time + tick));
+        }
+        if self.stuck.get() >= Some(answer) {
+            tracing::debug!("a connection is cut: its peer takes no answers");
+            return self.end(End::Cut);
+        }
+        if self.calls.get() > 0 {
+            return;
+        }
+        self.idle.set(self.idle.get() + tick);
+        if self.begun.get() >= Some(head) {
+            tracing::debug!(
+                "a connection is cut: it has begun and not completed a head or a frame"
+            );
+            return self.end(End::Cut);
+        }
+        if self.ending.get() >= Some(2 * goaway) {
+            tracing::debug!("a connection is cut: it was told to end and did not");
+            self.end(End::Cut);
+        } else if self.overdue() {
+            self.end(End::Leave);
+        } else if self.idle.get() >= idle {
+            self.end(End::Finish);
+        }
+    }
+}
+
+impl Calling {
+    /// Whose request it is.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.0
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        self.0.calls.set(self.0.calls.get() - 1);
+        self.0.touch();
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.bodies.set(self.0.bodies.get() - 1);
+    }
+}
