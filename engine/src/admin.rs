@@ -48,8 +48,9 @@ pub(crate) async fn serve(
     Epoll::spawn(Rc::clone(&connections).watch::<Epoll>(stop.clone()));
     loop {
         let accepted = async {
+            let stream = Epoll::accept(&listener).await;
             connections.slot().await;
-            Epoll::accept(&listener).await
+            stream
         };
         let accepted = tokio::select! {
             biased;

@@ -70,7 +70,7 @@ const _: () = assert!(BUFFER_KEPT_BYTES >= STREAM_WINDOW as usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerLimits {
     /// Connections that one shard serves at a time. When all are taken, the one that has been idle for the
-    /// longest makes room for the next; when none is idle, the next waits in the listen queue.
+    /// longest makes room for the next; when none is idle, the next ones wait.
     pub connections: usize,
     /// The same for the admin port.
     pub admin_connections: usize,

@@ -50,8 +50,9 @@ pub(crate) async fn accept<R: Reactor>(
     };
     loop {
         let accepted = async {
+            let stream = R::accept(&listener).await;
             connections.slot().await;
-            R::accept(&listener).await
+            stream
         };
         let stream = tokio::select! {
             biased;

@@ -136,7 +136,8 @@ impl Connections {
     pub(crate) fn make_room(&self) {
         let peers = self.peers.borrow();
         let idle = peers.iter().filter(|peer| {
-            peer.calls.get() == 0 && !peer.idle.get().is_zero() && peer.end.get() < Some(End::Leave)
+            let rests = !peer.used.get() || !peer.idle.get().is_zero();
+            peer.calls.get() == 0 && rests && !peer.leaves()
         });
         if let Some(peer) = idle.min_by_key(|peer| (peer.used.get(), peer.last_use.get())) {
             tracing::debug!("an idle connection makes room for a new one");
@@ -171,7 +172,13 @@ impl Connections {
                 peer.tick();
             }
             if self.full() {
-                (0..self.waiting.get()).for_each(|_| self.make_room());
+                let leaving = self
+                    .peers
+                    .borrow()
+                    .iter()
+                    .filter(|peer| peer.leaves())
+                    .count();
+                (leaving..self.waiting.get()).for_each(|_| self.make_room());
             }
         }
     }
@@ -332,6 +339,11 @@ impl Peer {
     /// It was asked to finish, had the time to hear of it, and what it begins now comes too late.
     pub(super) fn overdue(&self) -> bool {
         self.ending.get() >= Some(self.limits.goaway)
+    }
+
+    /// It will be gone in a moment.
+    fn leaves(&self) -> bool {
+        self.end.get() >= Some(End::Leave)
     }
 
     fn touch(&self) {
