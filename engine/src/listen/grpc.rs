@@ -141,6 +141,9 @@ async fn gather(
     let mut whole = None;
     while let Some(data) = stream.data().await {
         let data = data.map_err(|error| cut_short(&error))?;
+        if whole.is_none() {
+            whole = message_end(body, &data)?;
+        }
         body.push(&data)?;
         arrived.set(body.bytes().len());
         shard.metrics.grpc.received_bytes.inc_by(data.len() as u64);
@@ -148,9 +151,6 @@ async fn gather(
             .flow_control()
             .release_capacity(data.len())
             .map_err(|error| cut_short(&error))?;
-        if whole.is_none() {
-            whole = message_end(body)?;
-        }
         if whole.is_some_and(|whole| body.bytes().len() > whole) {
             return Err(Refusal::new(
                 Kind::Invalid,
@@ -167,12 +167,21 @@ async fn gather(
     Ok(())
 }
 
-/// Where the message ends, once its prefix is there.
-fn message_end(body: &Body) -> Result<Option<usize>, Refusal> {
-    let Some(prefix) = body.bytes().first_chunk::<PREFIX>() else {
+/// Where the message ends, once its prefix is there with what comes `next`. That it is too large is said
+/// before there may be no room for what came of it.
+fn message_end(body: &Body, next: &[u8]) -> Result<Option<usize>, Refusal> {
+    let mut prefix = [0; PREFIX];
+    let bytes = body.bytes().iter().chain(next);
+    if prefix
+        .iter_mut()
+        .zip(bytes)
+        .map(|(to, from)| *to = *from)
+        .count()
+        < PREFIX
+    {
         return Ok(None);
-    };
-    let [_, length @ ..] = *prefix;
+    }
+    let [_, length @ ..] = prefix;
     let length = u32::from_be_bytes(length) as usize;
     body.announce(length)?;
     Ok(Some(PREFIX + length))

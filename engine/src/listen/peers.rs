@@ -295,14 +295,13 @@ impl Peer {
             .set(incomplete.then(|| begun.unwrap_or(Duration::ZERO)));
     }
 
-    /// Takes what frames cost. False when there is too little left: then the connection ends.
-    pub(super) fn charge(&self, frames: u32) -> bool {
+    /// Takes what frames cost. When there is too little left, the connection ends.
+    pub(super) fn charge(&self, frames: u32) {
         let left = self.frames_left.get().checked_sub(frames);
         self.frames_left.set(left.unwrap_or(0));
         if left.is_none() {
             self.end(End::Calm);
         }
-        left.is_some()
     }
 
     /// A write could, or could not, go on.

@@ -141,7 +141,7 @@ fn streams_past_the_limit(reactor: ReactorChoice) {
             assert_eq!(raw.next_of(HEADERS).stream, *stream);
         }
         for stream in &begun[256..] {
-            assert!(raw.send(&whole(*stream)));
+            assert!(raw.send(&export(*stream)));
             let refused = raw.next_of(RST_STREAM);
             assert_eq!((refused.stream, refused.code()), (*stream, REFUSED_STREAM));
         }
