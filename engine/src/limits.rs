@@ -119,6 +119,14 @@ impl Default for PeerLimits {
     }
 }
 
+/// Descriptors that the process keeps for itself: 64 connections of the admin port, the standard three,
+/// its runtimes, and look-ups. Each shard keeps more: its rings and timers (about ten), sockets that listen
+/// and one accepted that waits for room, ClickHouse's connections, files.
+pub(crate) const DESCRIPTORS_OF_PROCESS: usize = 160;
+pub(crate) const DESCRIPTORS_OF_SHARD: usize = 32;
+/// Connections of a shard however few descriptors there are.
+pub(crate) const CONNECTIONS_MIN: usize = 8;
+
 /// Bytes per second that a sender must bring while it sends bodies: 64 kbit/s, the slowest link that is
 /// still served. At one byte a second a body is given up after one window, with what it holds.
 const BODY_RATE_MIN: usize = 8 << 10;

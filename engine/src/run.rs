@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 
 use crate::insert::write_batches;
-use crate::listen::{Connections, Stop, Transport, accept, stopped};
+use crate::listen::{Connections, Stop, Transport, accept, places, stopped};
 use crate::reactor::{Reactor, within};
 use crate::shard::Shard;
 
@@ -25,7 +25,7 @@ pub(crate) async fn run_shard<R: Reactor>(
 ) -> bool {
     let shard = Rc::new(shard);
     let peers = shard.config.peers;
-    let connections = Connections::new(peers, peers.connections);
+    let connections = Connections::new(peers, places(peers.connections, shard.config.shards));
     let listeners = R::listen(sockets.grpc).and_then(|grpc| Ok((grpc, R::listen(sockets.http)?)));
     let (grpc, http) = match listeners {
         Ok(listeners) => listeners,

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 
-use super::peers::{End, Peer};
+use super::peers::{End, Peer, Why};
 use super::progress::in_time;
 use super::request::{Body, Syntax, encoding};
 use super::response::ExportResponse;
@@ -72,7 +72,7 @@ pub(crate) async fn answer_http<R: Reactor, F: Future<Output = Answer>>(
                 }
                 End::Leave | End::Calm | End::Cut => return,
             },
-            () = stopped(&mut stop), if handled.is_none() => peer.end(End::Finish),
+            () = stopped(&mut stop), if handled.is_none() => peer.end(End::Finish, Why::Stop),
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "an HTTP/1 connection failed");

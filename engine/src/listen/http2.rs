@@ -8,7 +8,7 @@ use h2::Reason;
 use h2::server::{Builder, Connection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::peers::End;
+use super::peers::{End, Why};
 use super::{Linger, Stop, grpc, stopped};
 use crate::limits::{
     CONNECTION_WINDOW, ERROR_RESETS_MAX, FRAME_BYTES, HEADER_BYTES_MAX, RESET_MEMORY,
@@ -45,16 +45,13 @@ pub(super) async fn serve<R: Reactor>(stream: Linger<R>, shard: Rc<Shard>, mut s
                 match end {
                     End::Finish => connection.graceful_shutdown(),
                     End::Leave => connection.abrupt_shutdown(Reason::NO_ERROR),
-                    End::Calm => {
-                        tracing::debug!("an HTTP/2 connection is ended: its peer floods");
-                        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                    }
+                    End::Calm => connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM),
                     End::Cut => return,
                 }
                 continue;
             }
             () = stopped(&mut stop), if handled.is_none() => {
-                peer.end(End::Finish);
+                peer.end(End::Finish, Why::Stop);
                 continue;
             }
             next = connection.accept() => next,
@@ -70,6 +67,9 @@ pub(super) async fn serve<R: Reactor>(stream: Linger<R>, shard: Rc<Shard>, mut s
             }
             Some(Err(error)) => {
                 tracing::debug!(%error, "an HTTP/2 connection failed");
+                if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+                    peer.count_end(Why::Flood);
+                }
                 return;
             }
             None => return,

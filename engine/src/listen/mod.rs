@@ -22,9 +22,9 @@ use crate::shard::Shard;
 
 pub(crate) use http::{Answer, answer_http};
 pub(crate) use linger::Linger;
-pub(crate) use peers::{Calling, Connections};
+pub(crate) use peers::{Calling, Connections, Why};
 pub use sockets::BindError;
-pub(crate) use sockets::bind;
+pub(crate) use sockets::{bind, places};
 
 /// Becomes true when the engine stops: listeners close, connections finish what is in flight.
 pub(crate) type Stop = watch::Receiver<bool>;

@@ -41,9 +41,51 @@ pub(super) enum End {
     Cut,
 }
 
+/// Why the engine ends a connection, for its metrics and log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The engine stops.
+    Stop,
+    /// It had no request for long.
+    Idle,
+    /// It has begun a head or a frame and not completed it.
+    Slow,
+    /// Its peer does not read.
+    Stuck,
+    /// Its peer sends what carries nothing.
+    Flood,
+    /// Another one needs its place.
+    Room,
+}
+
+impl Why {
+    /// Every reason, for counters.
+    pub(crate) const ALL: [Why; 6] = [
+        Why::Stop,
+        Why::Idle,
+        Why::Slow,
+        Why::Stuck,
+        Why::Flood,
+        Why::Room,
+    ];
+
+    /// Name in metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Why::Stop => "stop",
+            Why::Idle => "idle",
+            Why::Slow => "slow",
+            Why::Stuck => "stuck",
+            Why::Flood => "flood",
+            Why::Room => "room",
+        }
+    }
+}
+
 /// One connection, as all that deal with it see it.
 pub(crate) struct Peer {
     limits: PeerLimits,
+    metrics: Option<TransportMetrics>,
     /// Index among the connections.
     place: Cell<usize>,
     uses: Rc<Cell<u64>>,
@@ -69,7 +111,6 @@ pub(crate) struct Peer {
 /// A connection's place; given back when it is dropped.
 pub(crate) struct Open {
     connections: Rc<Connections>,
-    metrics: Option<TransportMetrics>,
     pub(crate) peer: Rc<Peer>,
 }
 
@@ -98,15 +139,20 @@ impl Connections {
     /// Adds a connection that was just accepted.
     pub(crate) fn open(self: &Rc<Self>, metrics: Option<&TransportMetrics>) -> Open {
         let mut peers = self.peers.borrow_mut();
-        let peer = Rc::new(Peer::new(self.limits, Rc::clone(&self.uses), peers.len()));
+        let peer = Peer::new(
+            self.limits,
+            metrics.cloned(),
+            Rc::clone(&self.uses),
+            peers.len(),
+        );
+        let peer = Rc::new(peer);
         peers.push(Rc::clone(&peer));
         self.opened.notify_one();
-        metrics.inspect(|metrics| {
+        if let Some(metrics) = metrics {
             metrics.connections.inc();
-        });
+        }
         Open {
             connections: Rc::clone(self),
-            metrics: metrics.cloned(),
             peer,
         }
     }
@@ -140,18 +186,18 @@ impl Connections {
             peer.calls.get() == 0 && rests && !peer.leaves()
         });
         if let Some(peer) = idle.min_by_key(|peer| (peer.used.get(), peer.last_use.get())) {
-            tracing::debug!("an idle connection makes room for a new one");
-            peer.end(match peer.stuck.get() {
+            let end = match peer.stuck.get() {
                 None => End::Leave,
                 Some(_) => End::Cut,
-            });
+            };
+            peer.end(end, Why::Room);
         }
     }
 
     /// Cuts every connection.
     pub(crate) fn cut(&self) {
         for peer in &*self.peers.borrow() {
-            peer.end(End::Cut);
+            peer.end(End::Cut, Why::Stop);
         }
     }
 
@@ -212,17 +258,23 @@ impl Drop for Waiting<'_> {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.metrics.as_ref().inspect(|metrics| {
+        if let Some(metrics) = &self.peer.metrics {
             metrics.connections.dec();
-        });
+        }
         self.connections.close(self.peer.place.get());
     }
 }
 
 impl Peer {
-    fn new(limits: PeerLimits, uses: Rc<Cell<u64>>, place: usize) -> Self {
+    fn new(
+        limits: PeerLimits,
+        metrics: Option<TransportMetrics>,
+        uses: Rc<Cell<u64>>,
+        place: usize,
+    ) -> Self {
         let peer = Peer {
             limits,
+            metrics,
             place: Cell::new(place),
             uses,
             last_use: Cell::new(0),
@@ -300,7 +352,7 @@ impl Peer {
         let left = self.frames_left.get().checked_sub(frames);
         self.frames_left.set(left.unwrap_or(0));
         if left.is_none() {
-            self.end(End::Calm);
+            self.end(End::Calm, Why::Flood);
         }
     }
 
@@ -312,11 +364,23 @@ impl Peer {
     }
 
     /// Asks the connection to end, if it was not asked for as much already.
-    pub(super) fn end(&self, end: End) {
-        if self.end.get() < Some(end) {
-            self.end.set(Some(end));
-            self.ending.set(self.ending.get().or(Some(Duration::ZERO)));
-            self.ended.notify_one();
+    pub(super) fn end(&self, end: End, why: Why) {
+        if self.end.get() >= Some(end) {
+            return;
+        }
+        if self.end.get().is_none() {
+            self.count_end(why);
+        }
+        self.end.set(Some(end));
+        self.ending.set(self.ending.get().or(Some(Duration::ZERO)));
+        self.ended.notify_one();
+    }
+
+    /// Counts that the engine ends it.
+    pub(super) fn count_end(&self, why: Why) {
+        tracing::debug!(reason = why.label(), "a connection is ended");
+        if let Some(metrics) = &self.metrics {
+            metrics.ended(why);
         }
     }
 
@@ -372,26 +436,21 @@ impl Peer {
             time.set(time.get().map(|time| time + tick));
         }
         if self.stuck.get() >= Some(answer) {
-            tracing::debug!("a connection is cut: its peer takes no answers");
-            return self.end(End::Cut);
+            return self.end(End::Cut, Why::Stuck);
         }
         if self.calls.get() > 0 {
             return;
         }
         self.idle.set(self.idle.get() + tick);
         if self.begun.get() >= Some(head) {
-            tracing::debug!(
-                "a connection is cut: it has begun and not completed a head or a frame"
-            );
-            return self.end(End::Cut);
-        }
-        if self.ending.get() >= Some(2 * goaway) {
-            tracing::debug!("a connection is cut: it was told to end and did not");
-            self.end(End::Cut);
+            self.end(End::Cut, Why::Slow);
+        } else if self.ending.get() >= Some(2 * goaway) {
+            // What it ends for was counted when it was told to.
+            self.end(End::Cut, Why::Idle);
         } else if self.overdue() {
-            self.end(End::Leave);
+            self.end(End::Leave, Why::Idle);
         } else if self.idle.get() >= idle {
-            self.end(End::Finish);
+            self.end(End::Finish, Why::Idle);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::support::grpc::{Call, GrpcClient, message};
 use crate::support::http1::{HttpClient, post};
 use crate::support::spans::{good, new_trace_id, nothing};
 use crate::support::{Stack, admin_get, connect};
-use crate::{beside_neighbours, on_each_reactor};
+use crate::{assert_ended, beside_neighbours, on_each_reactor};
 
 on_each_reactor! {
     silent_crowds
@@ -46,6 +46,8 @@ fn silent_crowds(reactor: ReactorChoice) {
         assert_eq!(http.ask(&post(&[], &good(new_trace_id()))).status, 200);
     });
     assert!(crowd.len() > PLACES);
+    assert_ended(&stack, "grpc", "room");
+    assert_ended(&stack, "http", "room");
 }
 
 /// Scenario: every place is taken by a connection that has been used, one after the other, and the first once

@@ -3,13 +3,13 @@
 
 use spanmill_engine::ReactorChoice;
 
-use crate::beside_neighbours;
 use crate::frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, PRIORITY,
     Raw, SETTINGS, WINDOW_UPDATE, export, export_block, frame, literal,
 };
 use crate::on_each_reactor;
 use crate::support::Stack;
+use crate::{assert_ended, beside_neighbours};
 
 on_each_reactor! {
     pings
@@ -44,6 +44,7 @@ fn flood(reactor: ReactorChoice, begin: &[u8], part: &[u8], times: usize, text: 
         }
         assert_eq!(raw.assert_goes_away(ENHANCE_YOUR_CALM), text);
     });
+    assert_ended(&stack, "grpc", "flood");
 }
 
 /// Scenario: PING without pause (CVE-2019-9512).

@@ -17,10 +17,10 @@ mod stuck;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use support::Stack;
 use support::grpc::{Call, GrpcClient, message};
 use support::http1::{HttpClient, post};
 use support::spans::{good, new_trace_id};
+use support::{Stack, await_true, metric, metrics};
 
 /// Answers that each neighbour gets during an attack, at least.
 const ANSWERS: usize = 10;
@@ -63,6 +63,16 @@ fn beside_neighbours(stack: &Stack, mut attack: impl FnMut()) {
                 break;
             }
         }
+    });
+}
+
+/// The engine has counted at least one connection that it ended on this transport for this reason.
+fn assert_ended(stack: &Stack, transport: &str, reason: &str) {
+    let labels = format!("shard=\"0\",transport=\"{transport}\",reason=\"{reason}\"");
+    let name = format!("spanmill_ended_connections_total{{{labels}}}");
+    await_true("the end is counted", || {
+        let metrics = metrics(stack.admin_addr());
+        metric(&metrics, &name).unwrap_or_else(|| panic!("no {name}:\n{metrics}")) > 0.0
     });
 }
 

@@ -15,7 +15,7 @@ use crate::frames::{
 use crate::support::grpc::message;
 use crate::support::spans::nothing;
 use crate::support::{PATIENCE, Stack};
-use crate::{beside_neighbours, on_each_reactor};
+use crate::{assert_ended, beside_neighbours, on_each_reactor};
 
 on_each_reactor! {
     windows_of_zero
@@ -83,6 +83,7 @@ fn answers_that_are_not_read(reactor: ReactorChoice) {
             send_until_cut(connect_narrow(port), std::iter::repeat(request));
         }
     });
+    assert_ended(&stack, "http", "stuck");
 }
 
 /// Scenario: the same over gRPC, with calls of a method that does not exist, whose name comes back.
@@ -98,4 +99,5 @@ fn grpc_answers_that_are_not_read(reactor: ReactorChoice) {
         let calls = streams().map(|stream| frame(HEADERS, flags, stream, &block));
         send_until_cut(socket, calls);
     });
+    assert_ended(&stack, "grpc", "stuck");
 }
