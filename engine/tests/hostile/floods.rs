@@ -44,7 +44,7 @@ fn flood(reactor: ReactorChoice, begin: &[u8], part: &[u8], times: usize, text: 
         }
         assert_eq!(raw.assert_goes_away(ENHANCE_YOUR_CALM), text);
     });
-    assert_ended(&stack, "grpc", "flood");
+    assert_ended(&stack, "grpc", &["flood"]);
 }
 
 /// Scenario: PING without pause (CVE-2019-9512).

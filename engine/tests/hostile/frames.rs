@@ -223,7 +223,7 @@ impl Frame {
 }
 
 /// Frames as they come, up to the end of the connection.
-struct Frames(TcpStream);
+pub(super) struct Frames(pub(super) TcpStream);
 
 impl Iterator for Frames {
     type Item = Frame;

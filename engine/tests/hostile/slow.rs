@@ -95,8 +95,8 @@ fn silent_connections(reactor: ReactorChoice) {
         silent.push(begun);
         silent.into_iter().for_each(assert_ends);
     });
-    assert_ended(&stack, "grpc", "slow");
-    assert_ended(&stack, "http", "slow");
+    assert_ended(&stack, "grpc", &["slow"]);
+    assert_ended(&stack, "http", &["slow"]);
 }
 
 /// Scenario: heads of requests that grow by a byte now and then, on each port ("slowloris"); for HTTP/2, a
@@ -277,7 +277,7 @@ fn idle_http_connections(reactor: ReactorChoice) {
     assert_eq!(asked.status, 200);
     http.assert_closed();
     admin.assert_closed();
-    assert_ended(&stack, "http", "idle");
+    assert_ended(&stack, "http", &["idle"]);
 }
 
 /// Scenario: the same over gRPC, where the peer goes on with PINGs, as keep-alives are.
@@ -313,7 +313,7 @@ fn idle_grpc_connections(reactor: ReactorChoice) {
         (NO_ERROR, &[0, 0, 0, 1][..])
     );
     assert!(raw.next().is_none());
-    assert_ended(&stack, "grpc", "idle");
+    assert_ended(&stack, "grpc", &["idle"]);
 }
 
 /// Scenario: the same, and the peer does not answer the PING.
