@@ -74,6 +74,9 @@ pub struct PeerLimits {
     pub connections: usize,
     /// The same for the admin port.
     pub admin_connections: usize,
+    /// Calls that all HTTP/2 connections of a shard have in flight together. Beyond it a connection that has
+    /// its share of them may begin no more.
+    pub calls: usize,
     /// How often connections are looked at; every other time here is kept to this grain.
     pub tick: Duration,
     /// How long a sender may take for the first bytes of a connection, for the head of a request, and for
@@ -100,6 +103,9 @@ impl Default for PeerLimits {
             connections: CONNECTIONS_MAX,
             // Probes and scrapers: a handful, each a connection or two.
             admin_connections: 64,
+            // Four a connection when all places are taken, and about 100 MB when none has a body yet: a
+            // stream takes 4 to 6 KiB before its body's first byte, which no budget counts.
+            calls: 4 * CONNECTIONS_MAX,
             tick: Duration::from_secs(1),
             head: Duration::from_secs(15),
             // 960 KiB at `body_rate_min`, and as many more as the link is faster. Exporters give up

@@ -57,8 +57,8 @@ pub(super) async fn serve<R: Reactor>(stream: Linger<R>, shard: Rc<Shard>, mut s
             next = connection.accept() => next,
         };
         match next {
-            // Its peer does not listen. A refused stream may be begun anew elsewhere.
-            Some(Ok((_, mut respond))) if peer.overdue() => {
+            // Its peer does not listen, or has too many already. A refused stream may be begun anew.
+            Some(Ok((_, mut respond))) if peer.overdue() || peer.crowded() => {
                 respond.send_reset(Reason::REFUSED_STREAM);
             }
             Some(Ok((request, respond))) => {

@@ -20,12 +20,20 @@ pub(crate) struct Connections {
     /// How many there may be.
     max: usize,
     peers: RefCell<Vec<Rc<Peer>>>,
-    /// Counts up whenever a connection is used: which of two was used last needs no clock.
-    uses: Rc<Cell<u64>>,
+    sums: Rc<Sums>,
     /// Listeners that wait for room.
     waiting: Cell<usize>,
     opened: Notify,
     closed: Notify,
+}
+
+/// What connections count together.
+#[derive(Default)]
+struct Sums {
+    open: Cell<usize>,
+    calls: Cell<usize>,
+    /// Counts up whenever a connection is used: which of two was used last needs no clock.
+    uses: Cell<u64>,
 }
 
 /// How a connection ends, from patient to at once. It can only get less patient.
@@ -88,7 +96,7 @@ pub(crate) struct Peer {
     metrics: Option<TransportMetrics>,
     /// Index among the connections.
     place: Cell<usize>,
-    uses: Rc<Cell<u64>>,
+    sums: Rc<Sums>,
     last_use: Cell<u64>,
     /// Whether it ever had a call.
     used: Cell<bool>,
@@ -129,7 +137,7 @@ impl Connections {
             limits,
             max,
             peers: RefCell::default(),
-            uses: Rc::default(),
+            sums: Rc::default(),
             waiting: Cell::new(0),
             opened: Notify::new(),
             closed: Notify::new(),
@@ -142,11 +150,12 @@ impl Connections {
         let peer = Peer::new(
             self.limits,
             metrics.cloned(),
-            Rc::clone(&self.uses),
+            Rc::clone(&self.sums),
             peers.len(),
         );
         let peer = Rc::new(peer);
         peers.push(Rc::clone(&peer));
+        self.sums.open.set(peers.len());
         self.opened.notify_one();
         if let Some(metrics) = metrics {
             metrics.connections.inc();
@@ -236,6 +245,7 @@ impl Connections {
     fn close(&self, place: usize) {
         let mut peers = self.peers.borrow_mut();
         peers.swap_remove(place);
+        self.sums.open.set(peers.len());
         if let Some(moved) = peers.get(place) {
             moved.place.set(place);
         }
@@ -269,14 +279,14 @@ impl Peer {
     fn new(
         limits: PeerLimits,
         metrics: Option<TransportMetrics>,
-        uses: Rc<Cell<u64>>,
+        sums: Rc<Sums>,
         place: usize,
     ) -> Self {
         let peer = Peer {
             limits,
             metrics,
             place: Cell::new(place),
-            uses,
+            sums,
             last_use: Cell::new(0),
             used: Cell::new(false),
             calls: Cell::new(0),
@@ -302,9 +312,17 @@ impl Peer {
     /// A request has come.
     pub(crate) fn call(self: &Rc<Self>) -> Calling {
         self.calls.set(self.calls.get() + 1);
+        self.sums.calls.set(self.sums.calls.get() + 1);
         self.used.set(true);
         self.touch();
         Calling(Rc::clone(self))
+    }
+
+    /// All connections together have as many calls as there may be, and this one has its share of them.
+    pub(super) fn crowded(&self) -> bool {
+        let max = self.limits.calls;
+        let share = max / self.sums.open.get().max(1);
+        self.sums.calls.get() >= max && self.calls.get() >= share
     }
 
     /// Requests that have come and are not done.
@@ -410,8 +428,8 @@ impl Peer {
     }
 
     fn touch(&self) {
-        let use_number = self.uses.get() + 1;
-        self.uses.set(use_number);
+        let use_number = self.sums.uses.get() + 1;
+        self.sums.uses.set(use_number);
         self.last_use.set(use_number);
         self.idle.set(Duration::ZERO);
     }
@@ -465,6 +483,7 @@ impl Calling {
 impl Drop for Calling {
     fn drop(&mut self) {
         self.0.calls.set(self.0.calls.get() - 1);
+        self.0.sums.calls.set(self.0.sums.calls.get() - 1);
         self.0.touch();
     }
 }

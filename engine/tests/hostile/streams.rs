@@ -2,6 +2,7 @@
 //! in flight.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use spanmill_engine::ReactorChoice;
 
@@ -21,6 +22,7 @@ on_each_reactor! {
     made_you_reset
     headers_without_fields
     streams_past_the_limit
+    streams_of_many_connections
 }
 
 /// Scenario: requests in one write, each taken back at once (CVE-2023-44487).
@@ -152,5 +154,25 @@ fn streams_past_the_limit(reactor: ReactorChoice) {
         raw.round_trip();
         raw.send(&whole(1001));
         assert_eq!(raw.next_of(DATA).stream, 1001);
+    });
+}
+
+/// Scenario: four connections begin 32 requests each that never end, where a shard may have 64 in flight.
+/// Guarantee: past that, connections that have more than their share are refused more, so that those with few
+/// go on.
+fn streams_of_many_connections(reactor: ReactorChoice) {
+    let calls = 64;
+    let stack = Stack::shared_with("calls", reactor, |config| config.peers.calls = calls);
+    let begin: Vec<u8> = streams().take(calls / 2).flat_map(export).collect();
+    beside_neighbours(&stack, || {
+        let mut peers = [(); 4].map(|()| Raw::connect(stack.grpc_addr()));
+        for raw in &mut peers {
+            assert!(raw.send(&begin));
+        }
+        let refused = |frame: &Frame| frame.kind == RST_STREAM && frame.code() == REFUSED_STREAM;
+        while !peers
+            .iter()
+            .any(|raw| raw.during(Duration::from_millis(10)).iter().any(refused))
+        {}
     });
 }
