@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use prost::Message as _;
 
-use super::peers::Peer;
+use super::peer::Peer;
 use super::progress::in_time;
 use super::request::{Body, Syntax, encoding};
 use super::response::ExportResponse;

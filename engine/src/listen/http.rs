@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 
-use super::peers::{End, Peer, Why};
+use super::peer::{End, Peer, Why};
 use super::progress::in_time;
 use super::request::{Body, Syntax, encoding};
 use super::response::ExportResponse;

@@ -8,7 +8,7 @@ use h2::Reason;
 use h2::server::{Builder, Connection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::peers::{End, Why};
+use super::peer::{End, Why};
 use super::{Linger, Stop, grpc, stopped};
 use crate::limits::{
     CONNECTION_WINDOW, ERROR_RESETS_MAX, FRAME_BYTES, HEADER_BYTES_MAX, RESET_MEMORY,

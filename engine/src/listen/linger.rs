@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::FrameMeter;
-use super::peers::{End, Peer};
+use super::peer::{End, Peer};
 use crate::limits::{DISCARD_BYTES_MAX, DISCARD_TIMEOUT};
 use crate::reactor::Reactor;
 

@@ -6,6 +6,7 @@ mod grpc;
 mod http;
 mod http2;
 mod linger;
+mod peer;
 mod peers;
 mod progress;
 mod request;
@@ -22,7 +23,8 @@ use crate::shard::Shard;
 
 pub(crate) use http::{Answer, answer_http};
 pub(crate) use linger::Linger;
-pub(crate) use peers::{Calling, Connections, Why};
+pub(crate) use peer::{Calling, Why};
+pub(crate) use peers::Connections;
 pub use sockets::BindError;
 pub(crate) use sockets::{bind, places};
 

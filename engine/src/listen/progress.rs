@@ -6,7 +6,7 @@ use std::future::Future;
 
 use futures_lite::FutureExt;
 
-use super::peers::Peer;
+use super::peer::Peer;
 use crate::reactor::Reactor;
 use crate::refusal::Refusal;
 
