@@ -10,6 +10,8 @@ use std::time::Duration;
 use crate::balance::HandOver;
 use spanmill_schema::{Connection, Tables};
 
+use crate::limits::PeerLimits;
+
 /// Settings of an engine.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -55,6 +57,8 @@ pub struct Config {
     pub hand_over: HandOver,
     /// How long `shutdown` waits for requests in flight.
     pub drain_timeout: Duration,
+    /// What one peer may take of time and places; the default but in tests.
+    pub peers: PeerLimits,
 }
 
 impl Config {
@@ -160,6 +164,7 @@ impl Config {
             timestamp_future_max: Duration::MAX,
             hand_over: HandOver::default(),
             drain_timeout: Duration::ZERO,
+            peers: PeerLimits::default(),
         }
     }
 }

@@ -33,4 +33,5 @@ mod status;
 pub use balance::HandOver;
 pub use config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};
+pub use limits::PeerLimits;
 pub use listen::BindError;

@@ -14,6 +14,7 @@ use spanmill_schema::TableId;
 
 use crate::decode::Signal;
 use crate::insert::FailureKind;
+use crate::listen::Why;
 use crate::refusal::Kind;
 
 /// Upper bounds of insert durations, in seconds.
@@ -62,6 +63,13 @@ struct OfSignal {
 struct OfTable {
     shard: u32,
     table: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfEnd {
+    shard: u32,
+    transport: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -125,6 +133,14 @@ pub(crate) struct TransportMetrics {
     pub(crate) requests: Counter,
     pub(crate) received_bytes: Counter,
     pub(crate) connections: Gauge,
+    ended: [Counter; Why::ALL.len()],
+}
+
+impl TransportMetrics {
+    /// Counts a connection that the engine ended.
+    pub(crate) fn ended(&self, why: Why) {
+        self.ended[why as usize].inc();
+    }
 }
 
 impl Metrics {
@@ -152,6 +168,7 @@ struct Families {
     requests: Family<OfTransport, Counter>,
     received_bytes: Family<OfTransport, Counter>,
     connections: Family<OfTransport, Gauge>,
+    ended: Family<OfEnd, Counter>,
     refused: Family<OfRefusal, Counter>,
     decoded_rows: Family<OfSignal, Counter>,
     decoded_bytes: Family<OfSignal, Counter>,
@@ -341,6 +358,12 @@ impl Families {
                 "Connections open",
                 Family::default(),
             ),
+            ended: add(
+                registry,
+                "ended_connections",
+                "Connections that the engine ended, by reason",
+                Family::default(),
+            ),
             refused: add(
                 registry,
                 "refused",
@@ -377,6 +400,15 @@ impl Families {
                 requests: self.requests.get_or_create_owned(&labels),
                 received_bytes: self.received_bytes.get_or_create_owned(&labels),
                 connections: self.connections.get_or_create_owned(&labels),
+                ended: Why::ALL.map(|why| {
+                    let reason = why.label();
+                    let labels = OfEnd {
+                        shard,
+                        transport,
+                        reason,
+                    };
+                    self.ended.get_or_create_owned(&labels)
+                }),
             }
         };
         ShardMetrics {

@@ -11,7 +11,7 @@ use crate::commit::commit_chunks;
 use crate::config::AckMode;
 use crate::insert::{Feed, statements, write_batches};
 use crate::listen::{
-    Connections, HandedConnection, Peers, Stop, Transport, accept, stopped, take_bodies,
+    Connections, HandedConnection, Peers, Stop, Transport, accept, places, stopped, take_bodies,
     take_connections,
 };
 use crate::log::{Appender, Log, LogId, Queue};
@@ -43,7 +43,9 @@ pub(crate) async fn run_shard<R: Reactor>(
     listening: impl FnOnce(std::io::Result<()>),
 ) -> bool {
     let shard = Rc::new(shard);
-    let connections = Rc::new(Connections::default());
+    let peer_limits = shard.config.peers;
+    let places = places(peer_limits.connections, shard.config.shards);
+    let connections = Connections::new(peer_limits, places);
     let listeners = R::listen(sockets.grpc).and_then(|grpc| Ok((grpc, R::listen(sockets.http)?)));
     let (grpc, http) = match listeners {
         Ok(listeners) => listeners,
@@ -66,6 +68,7 @@ pub(crate) async fn run_shard<R: Reactor>(
         ));
     }
     let peers: Peers<R> = peers.into();
+    R::spawn(Rc::clone(&connections).watch::<R>(stop.clone()));
     for (transport, listener) in [(Transport::Grpc, grpc), (Transport::Http, http)] {
         let (shard, connections) = (Rc::clone(&shard), Rc::clone(&connections));
         R::spawn(accept::<R>(
@@ -99,6 +102,11 @@ pub(crate) async fn run_shard<R: Reactor>(
         committed.await.is_ok()
     };
     let answered = within::<R, _>(limit, answered).await == Some(true);
+    if !answered {
+        connections.cut();
+        // Their tasks only have to run once more; a task that does not is not waited for.
+        within::<R, _>(peer_limits.tick, connections.all_closed()).await;
+    }
     if let Some(balance) = &shard.balance {
         // Others must not wait for what is cut here.
         balance.leave();
@@ -121,6 +129,7 @@ fn meet<R: Reactor>(
     let (watched, mut watched_until) = (Rc::clone(&shard), stop.clone());
     R::spawn(async move {
         tokio::select! {
+            biased;
             () = stopped(&mut watched_until) => {}
             () = watch::<R>(watched) => {}
         }

@@ -1,11 +1,13 @@
-//! Listening sockets: one per shard on the same address, so that the kernel spreads connections.
+//! Listening sockets: one per shard on the same address, so that the kernel spreads connections; and how
+//! many connections the process has descriptors for.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
+use nix::sys::resource::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::limits::BACKLOG;
+use crate::limits::{BACKLOG, CONNECTIONS_MIN, DESCRIPTORS_OF_PROCESS, DESCRIPTORS_OF_SHARD};
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +68,33 @@ fn listening(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// How many connections each of `shards` shards may serve, at most `wanted`: what the process may open, less
+/// what it needs itself. A crowd must not take the descriptors that ClickHouse and files are reached by.
+pub(crate) fn places(wanted: usize, shards: usize) -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    places_within(wanted, shards, usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+fn places_within(wanted: usize, shards: usize, descriptors: usize) -> usize {
+    let shared = descriptors.saturating_sub(DESCRIPTORS_OF_PROCESS) / shards;
+    let free = shared.saturating_sub(DESCRIPTORS_OF_SHARD);
+    wanted.min(free.max(CONNECTIONS_MIN))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: the descriptors of a container, of a usual server, and fewer than an engine needs.
+    /// Guarantee: connections and all else stay within them, and some connections are always served.
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        assert_eq!(places_within(4096, 1, 1024), 1024 - 160 - 32);
+        assert_eq!(places_within(4096, 4, 1024), (1024 - 160) / 4 - 32);
+        assert_eq!(places_within(4096, 2, 1 << 20), 4096);
+        assert_eq!(places_within(4096, 64, 1024), CONNECTIONS_MIN);
+        assert_eq!(places_within(8, 1, 1024), 8);
+    }
 
     /// Scenario: two engines are started on one port.
     /// Guarantee: the second is told so, though both share ports among their shards.
