@@ -41,7 +41,7 @@ pub enum StartError {
     /// The log's folder.
     #[error("the log's folder {} cannot be used: {source}{}", folder.display(), hint(source))]
     Log {
-        /// `log_dir`.
+        /// `wal_dir`.
         folder: PathBuf,
         /// The operating system's answer.
         source: io::Error,

@@ -73,7 +73,7 @@ impl LogError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; make room there, or move log_dir to a larger disk"
+            "; make room there, or move wal_dir to a larger disk"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; give the engine's user the right to write there"
