@@ -64,6 +64,10 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 16 << 20;
 pub(crate) const BUFFERS_KEPT: usize = 16;
 pub(crate) const BUFFER_KEPT_BYTES: usize = 8 << 20;
 
+/// Bytes that one request may take in columns: eight times the 64 MiB that a request has at most by default.
+/// Real ones take about as much as they have on the wire; made-up ones could take eighty times that.
+pub(crate) const COLUMN_BYTES_MAX: usize = 512 << 20;
+
 const _: () = assert!(STREAM_WINDOW <= CONNECTION_WINDOW);
 const _: () = assert!(FRAME_BYTES <= STREAM_WINDOW);
 const _: () = assert!(BUFFER_KEPT_BYTES >= STREAM_WINDOW as usize);

@@ -15,7 +15,7 @@ use crate::columns::{Chunk, Columns};
 use crate::config::Config;
 use crate::decode::{Arrival, Rejected, Signal, walk};
 use crate::inflate::Inflate;
-use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS};
+use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS, COLUMN_BYTES_MAX};
 use crate::metrics::ShardMetrics;
 use crate::reactor::{Reactor, within};
 use crate::refusal::Refusal;
@@ -141,6 +141,7 @@ impl Shard {
             now,
             earliest: now.saturating_sub(nanos(self.config.timestamp_past_max)),
             latest: now.saturating_add(nanos(self.config.timestamp_future_max)),
+            column_bytes_max: COLUMN_BYTES_MAX,
         }
     }
 
