@@ -10,6 +10,9 @@ mod columns;
 mod config;
 mod decode;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inflate;
 mod insert;
 mod json;

@@ -19,7 +19,7 @@ mod tests;
 use crate::columns::{Columns, NotUtf8};
 pub(crate) use rejected::Rejected;
 use request::Walk;
-use wire::WireError;
+pub(crate) use wire::WireError;
 
 /// What a request holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,7 +193,8 @@ pub(crate) fn walk(
     }
 }
 
-fn walk_once(
+/// One pass of `walk`, which leaves out bad rows only when there is a `rejected` to add them to.
+pub(crate) fn walk_once(
     signal: Signal,
     body: &[u8],
     columns: &mut Columns,

@@ -9,6 +9,8 @@ mod protocol;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use answer::read_answer;
 use connection::Connection;
 use error::InsertError;
 
