@@ -6,9 +6,12 @@
 //! columns are measured again; only if it then does not fit is the request refused.
 
 use super::DecodeError;
-use super::growth::{GROWTH_MAX, Shape};
+use super::growth::{GROWTH_MAX, OWNED_GROWTH_MAX, Shape, owned_growth};
 use super::request::{Rows, Walk};
 use crate::columns::Buffer as _;
+
+/// Up to this many bytes a message is not looked through while there is room for whatever it holds.
+const GLANCE_BYTES_MAX: usize = 1024;
 
 /// See the module.
 #[derive(Default)]
@@ -75,8 +78,40 @@ impl Walk<'_> {
         }
     }
 
-    /// Foresees `bytes` bytes that do not lie in the columns, and are held until `disown`.
-    pub(super) fn own<R: Rows>(&mut self, bytes: usize, rows: &R) -> Result<(), DecodeError> {
+    /// Foresees what a message takes whose attributes, in field `attributes`, are read into parts of their
+    /// own for a while, and `more` bytes.
+    pub(super) fn foresee_owned<R: Rows>(
+        &mut self,
+        parts: &[&[u8]],
+        attributes: u32,
+        more: usize,
+        rows: &R,
+    ) -> Result<(), DecodeError> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let most = more + length.saturating_mul(OWNED_GROWTH_MAX);
+        if length <= GLANCE_BYTES_MAX
+            && let Some(left) = self.allowance.left.checked_sub(most)
+        {
+            self.allowance.left = left;
+            return Ok(());
+        }
+        let parts = parts.iter().map(|part| owned_growth(part, attributes));
+        self.grow(more + parts.sum::<usize>(), rows)
+    }
+
+    /// Foresees what such a message takes, which is held until `disown`.
+    pub(super) fn own<R: Rows>(
+        &mut self,
+        parts: &[&[u8]],
+        attributes: u32,
+        rows: &R,
+    ) -> Result<(), DecodeError> {
+        let parts = parts.iter().map(|part| owned_growth(part, attributes));
+        self.own_bytes(parts.sum(), rows)
+    }
+
+    /// Foresees bytes that do not lie in the columns, and are held until `disown`.
+    pub(super) fn own_bytes<R: Rows>(&mut self, bytes: usize, rows: &R) -> Result<(), DecodeError> {
         self.grow(bytes, rows)?;
         self.allowance.owned += bytes;
         Ok(())

@@ -12,9 +12,7 @@ use super::wire::{BYTES, Reader};
 pub(super) const GROWTH_MAX: usize = 32;
 /// The same for a message whose attributes are first read into parts of their own. The worst is an
 /// attribute without fields.
-const OWNED_GROWTH_MAX: usize = (OWNED_BYTES + OWNED_COPIES * (2 + ATTRIBUTE_BYTES)) / 2;
-/// Up to this many bytes such a message is not looked through.
-const GLANCE_BYTES_MAX: usize = 1024;
+pub(super) const OWNED_GROWTH_MAX: usize = (OWNED_BYTES + OWNED_COPIES * (2 + ATTRIBUTE_BYTES)) / 2;
 
 /// A dictionary's own bytes for an entry, besides its text: its end, its follower, and its place in a hash
 /// table that may be half empty.
@@ -147,9 +145,6 @@ impl Shape {
 /// At least the bytes that a message takes whose attributes, in field `attributes`, are read into parts of
 /// their own and then stored once.
 pub(super) fn owned_growth(message: &[u8], attributes: u32) -> usize {
-    if message.len() <= GLANCE_BYTES_MAX {
-        return message.len() * OWNED_GROWTH_MAX;
-    }
     let fields = each_field(message).map(|(number, field)| match field {
         Some(part) if number == attributes => owned_attribute_growth(part),
         Some(part) => OWNED_COPIES * part.len(),

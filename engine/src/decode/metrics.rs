@@ -84,7 +84,7 @@ fn metric(
         return Ok(());
     };
     let owned = walk.owned();
-    walk.own(head.metadata_bytes, columns)?;
+    walk.own_bytes(head.metadata_bytes, columns)?;
     let metric = Metric {
         name: utf8(head.name)?,
         unit: utf8(head.unit)?,

@@ -14,7 +14,7 @@ mod value;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::columns::{Columns, NotUtf8};
 pub(crate) use rejected::Rejected;

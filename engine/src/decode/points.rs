@@ -1,6 +1,5 @@
 //! Reads the points of each kind of metric, with their exemplars, and finds the series of each.
 
-use super::growth::owned_growth;
 use super::logs::correlation;
 use super::request::Walk;
 use super::value::{attribute, owned_attribute};
@@ -186,8 +185,8 @@ fn end_point(
     row.series_id = match walk.series.known(key, row.timestamp) {
         Some(id) => id,
         None => {
-            let bytes = of.metric.series_bytes() + owned_growth(message, attributes);
-            walk.grow(bytes, columns)?;
+            let bytes = of.metric.series_bytes();
+            walk.foresee_owned(&[message], attributes, bytes, columns)?;
             let mut owned = Vec::new();
             let mut reader = Reader::new(message);
             while let Some((field, wire)) = reader.tag()? {

@@ -5,7 +5,6 @@
 use std::rc::Rc;
 
 use super::allowance::Allowance;
-use super::growth::owned_growth;
 use super::rejected::Rejected;
 use super::resource::{read_scope, repeated_bytes, resolve};
 use super::value::Merged;
@@ -108,8 +107,8 @@ impl<'c> Walk<'c> {
 
     fn resource<R: Rows>(&mut self, message: &[u8], rows: &mut R) -> Result<(), DecodeError> {
         let (resource, schema_url) = look_ahead(message)?;
-        let bytes = owned_bytes(&resource, 1) + schema_url.len();
-        self.grow(Resources::ROW_BYTES + bytes, rows)?;
+        let row = Resources::ROW_BYTES + schema_url.len();
+        self.foresee_owned(resource.parts(), 1, row, rows)?;
         let mut marks = Vec::new();
         self.resources.mark(&mut marks);
         let (resources, now) = (&mut *self.resources, self.arrival.now_seconds());
@@ -147,7 +146,7 @@ impl<'c> Walk<'c> {
     ) -> Result<(), DecodeError> {
         let (scope, schema_url) = look_ahead(message)?;
         let owned = self.owned();
-        self.own(owned_bytes(&scope, 3), rows)?;
+        self.own(scope.parts(), 3, rows)?;
         let scope = &read_scope(&scope, schema_url)?;
         let place = Place {
             resource,
@@ -232,12 +231,6 @@ pub(super) fn partitions<R: Rows>(rows: &R, from: usize) -> usize {
         .map(|time| u64::from_le_bytes(time) / NANOS_AN_HOUR)
         .filter(|hour| last.replace(*hour) != Some(*hour))
         .count()
-}
-
-/// What a resource or scope takes; its attributes are in field `attributes`.
-fn owned_bytes(message: &Merged<'_>, attributes: u32) -> usize {
-    let parts = message.parts().iter();
-    parts.map(|part| owned_growth(part, attributes)).sum()
 }
 
 /// Fields 1 (resource or scope) and 3 (schema URL) of a message whose field 2 is walked later.

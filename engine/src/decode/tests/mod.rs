@@ -69,6 +69,19 @@ fn tables(choice: u8) -> Arc<Tables> {
     })
 }
 
+/// A request of each signal that uses every field, in several encodings, for the fuzz targets to begin with.
+pub(crate) fn seeds() -> Vec<(Signal, Vec<u8>)> {
+    fn of<S: tree::Telemetry>() -> impl Iterator<Item = (Signal, Vec<u8>)> {
+        let body = tree::encode::<S>(&full::full::<S>());
+        (0..3).map(move |seed| (S::SIGNAL, wire::reencode(S::SIGNAL, &body, seed)))
+    }
+    let traces = of::<tree::Traces>();
+    let all = traces
+        .chain(of::<tree::Logs>())
+        .chain(of::<tree::Metrics>());
+    all.collect()
+}
+
 /// Checks `count` values of `strategy`, or as many as `PROPTEST_CASES` asks for.
 fn for_all<T: Debug>(count: u32, strategy: impl Strategy<Value = T>, check: impl Fn(T)) {
     let config = Config {

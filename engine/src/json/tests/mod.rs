@@ -1,6 +1,6 @@
 //! JSON against the protobuf that it stands for.
 
-mod encode;
+pub(crate) mod encode;
 mod random;
 
 use std::sync::Arc;

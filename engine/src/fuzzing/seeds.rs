@@ -1,11 +1,7 @@
-//! Writes the inputs that the corpora began with: small requests of the load generator, alone and packed, as
-//! protobuf and as JSON, and answers of ClickHouse. The same files each time.
-//!
-//! `cargo run --example seeds -- FOLDER` writes to a folder for each target in FOLDER.
+//! What the corpora of the fuzz targets began with: requests of the load generator and ones that use every
+//! field, as protobuf, as JSON and packed, and answers of ClickHouse. The same files each time.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-
+use fastrand::Rng;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -14,20 +10,44 @@ use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use prost::Message;
 use spanmill_loadgen::corpus::{Corpus, Pace};
 
-/// Requests of each signal.
+use crate::decode::Signal;
+use crate::json::tests::encode::Sender;
+
+/// Requests of the load generator for each signal.
 const REQUESTS: usize = 6;
 
-struct Seeds {
-    folder: PathBuf,
-    requests: Vec<Vec<u8>>,
+/// Scenario: someone begins the corpora anew: `cargo test -p spanmill-engine fuzzing -- --ignored`.
+/// Guarantee: each target has inputs in its folder, beside those that are there.
+#[test]
+#[ignore = "writes files"]
+fn seeds_are_written() {
+    let corpora = super::tests::corpora();
+    let write = |target: &str, number: usize, input: &[u8]| {
+        let folder = corpora.join(target);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("seed-{number:02}")), input).unwrap();
+    };
+    let mut bodies = crate::decode::tests::seeds();
+    let mut texts = Vec::new();
+    generated(&mut bodies, &mut texts);
+    for (number, (signal, body)) in bodies.iter().enumerate() {
+        write(&format!("walk_{}", signal.label()), number, body);
+    }
+    for (number, (signal, json)) in texts.iter().enumerate() {
+        write(&format!("json_{}", signal.label()), number, json);
+    }
+    let some = bodies.iter().step_by(8).flat_map(|(_, body)| packed(body));
+    for (number, packed) in some.enumerate() {
+        write("inflate", number, &packed);
+    }
+    for (number, answer) in answers().into_iter().enumerate() {
+        write("clickhouse_answer", number, &answer);
+    }
 }
 
-fn main() -> std::io::Result<()> {
-    let folder = std::env::args().nth(1).expect("the folder to write to");
-    let mut seeds = Seeds {
-        folder: folder.into(),
-        requests: Vec::new(),
-    };
+/// Requests of the load generator, as protobuf and as JSON in its various forms.
+fn generated(bodies: &mut Vec<(Signal, Vec<u8>)>, texts: &mut Vec<(Signal, Vec<u8>)>) {
+    let mut sender = Sender(Rng::with_seed(1));
     let corpus = Corpus::new(1);
     let pace = Pace {
         start: 1_750_000_000_000_000_000,
@@ -35,57 +55,24 @@ fn main() -> std::io::Result<()> {
     };
     let (mut traces, mut logs) = (corpus.traces(pace), corpus.logs(pace));
     for number in 0..REQUESTS {
-        seeds.request("traces", number, &traces.request(1 + number % 2))?;
-        seeds.request("logs", number, &logs.request(1 + number % 2))?;
+        let request = traces.request(1 + number % 2);
+        let json = sender.traces(&request).to_string();
+        bodies.push((Signal::Traces, request.encode_to_vec()));
+        texts.push((Signal::Traces, json.into_bytes()));
+        let request = logs.request(1 + number % 2);
+        let json = sender.logs(&request).to_string();
+        bodies.push((Signal::Logs, request.encode_to_vec()));
+        texts.push((Signal::Logs, json.into_bytes()));
     }
-    for (number, request) in metrics(&corpus, pace.start).enumerate() {
-        seeds.request("metrics", number, &request)?;
+    for request in metrics(&corpus, pace.start) {
+        let json = sender.metrics(&request).to_string();
+        bodies.push((Signal::Metrics, request.encode_to_vec()));
+        texts.push((Signal::Metrics, json.into_bytes()));
     }
-    for (number, request) in seeds.requests.iter().enumerate().step_by(5) {
-        for (packer, packed) in packed(request).into_iter().enumerate() {
-            write(
-                &seeds.folder,
-                "inflate",
-                &format!("{packer}-{number}"),
-                &packed,
-            )?;
-        }
-    }
-    for (number, answer) in answers().into_iter().enumerate() {
-        write(
-            &seeds.folder,
-            "clickhouse_answer",
-            &number.to_string(),
-            &answer,
-        )?;
-    }
-    Ok(())
-}
-
-impl Seeds {
-    fn request(
-        &mut self,
-        signal: &str,
-        number: usize,
-        request: &(impl Message + serde::Serialize),
-    ) -> std::io::Result<()> {
-        let body = request.encode_to_vec();
-        let (name, json) = (number.to_string(), serde_json::to_vec(request)?);
-        write(&self.folder, &format!("walk_{signal}"), &name, &body)?;
-        write(&self.folder, &format!("json_{signal}"), &name, &json)?;
-        self.requests.push(body);
-        Ok(())
-    }
-}
-
-fn write(folder: &Path, target: &str, name: &str, input: &[u8]) -> std::io::Result<()> {
-    let folder = folder.join(target);
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join(name), input)
 }
 
 /// Requests of one metric each, and at most two points: the first of each kind.
-fn metrics(corpus: &Corpus, start: u64) -> impl Iterator<Item = ExportMetricsServiceRequest> {
+fn metrics(corpus: &Corpus, start: u64) -> Vec<ExportMetricsServiceRequest> {
     let mut requests = Vec::new();
     let mut kinds = Vec::new();
     let request = corpus.metrics(start, 1).request(20_000);
@@ -119,7 +106,7 @@ fn metrics(corpus: &Corpus, start: u64) -> impl Iterator<Item = ExportMetricsSer
             }
         }
     }
-    requests.into_iter()
+    requests
 }
 
 /// A body in every encoding, behind the byte that chooses it.
@@ -135,18 +122,18 @@ fn packed(plain: &[u8]) -> Vec<Vec<u8>> {
         &mut bare,
         &mut stored,
     ] {
-        encoder.write_all(plain).expect("a Vec takes everything");
+        encoder.write_all(plain).unwrap();
     }
     let mut zstd = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
     let mut encoder = zstd_safe::CCtx::create();
     let checksum = zstd_safe::CParameter::ChecksumFlag(true);
-    encoder.set_parameter(checksum).expect("a known parameter");
-    encoder.compress2(&mut zstd, plain).expect("room enough");
+    encoder.set_parameter(checksum).unwrap();
+    encoder.compress2(&mut zstd, plain).unwrap();
     vec![
-        gzip.finish().expect("a Vec takes everything"),
-        zlib.finish().expect("a Vec takes everything"),
-        bare.finish().expect("a Vec takes everything"),
-        stored.finish().expect("a Vec takes everything"),
+        gzip.finish().unwrap(),
+        zlib.finish().unwrap(),
+        bare.finish().unwrap(),
+        stored.finish().unwrap(),
         [vec![2], zstd].concat(),
     ]
 }
