@@ -13,6 +13,9 @@ use crate::columns::Buffer as _;
 /// Up to this many bytes a message is not looked through while there is room for whatever it holds.
 const GLANCE_BYTES_MAX: usize = 1024;
 
+/// The same for what is owned, of which too much is counted as long as it is held. Most scopes have no more.
+const OWNED_GLANCE_BYTES_MAX: usize = 96;
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Allowance {
@@ -46,7 +49,7 @@ impl Walk<'_> {
         shape: &Shape,
         rows: &R,
     ) -> Result<(), DecodeError> {
-        let most = self.allowance.row_bytes + message.len().saturating_mul(GROWTH_MAX);
+        let most = self.allowance.row_bytes + message.len() * GROWTH_MAX;
         match self.allowance.left.checked_sub(most) {
             Some(left) => {
                 self.allowance.left = left;
@@ -88,7 +91,7 @@ impl Walk<'_> {
         rows: &R,
     ) -> Result<(), DecodeError> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        let most = more + length.saturating_mul(OWNED_GROWTH_MAX);
+        let most = more + length * OWNED_GROWTH_MAX;
         if length <= GLANCE_BYTES_MAX
             && let Some(left) = self.allowance.left.checked_sub(most)
         {
@@ -106,8 +109,15 @@ impl Walk<'_> {
         attributes: u32,
         rows: &R,
     ) -> Result<(), DecodeError> {
-        let parts = parts.iter().map(|part| owned_growth(part, attributes));
-        self.own_bytes(parts.sum(), rows)
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let bytes = match length {
+            0..=OWNED_GLANCE_BYTES_MAX => length * OWNED_GROWTH_MAX,
+            _ => parts
+                .iter()
+                .map(|part| owned_growth(part, attributes))
+                .sum(),
+        };
+        self.own_bytes(bytes, rows)
     }
 
     /// Foresees bytes that do not lie in the columns, and are held until `disown`.

@@ -84,7 +84,9 @@ fn metric(
         return Ok(());
     };
     let owned = walk.owned();
-    walk.own_bytes(head.metadata_bytes, columns)?;
+    if head.metadata_bytes > 0 {
+        walk.own_bytes(head.metadata_bytes, columns)?;
+    }
     let metric = Metric {
         name: utf8(head.name)?,
         unit: utf8(head.unit)?,

@@ -185,7 +185,8 @@ fn end_point(
     row.series_id = match walk.series.known(key, row.timestamp) {
         Some(id) => id,
         None => {
-            let bytes = of.metric.series_bytes();
+            // The columns may be measured here, and then count of this row only what was appended yet.
+            let bytes = of.metric.series_bytes() + MetricColumns::ROW_BYTES;
             walk.foresee_owned(&[message], attributes, bytes, columns)?;
             let mut owned = Vec::new();
             let mut reader = Reader::new(message);

@@ -24,14 +24,33 @@ pub(super) enum Merged<'a> {
     Parts(Vec<&'a [u8]>),
 }
 
+/// There is no room for one part more. A type of its own, because it costs less to return than a
+/// `DecodeError`.
+pub(super) struct TooManyParts;
+
+impl From<TooManyParts> for DecodeError {
+    fn from(_: TooManyParts) -> Self {
+        DecodeError::TooManyParts
+    }
+}
+
 impl<'a> Merged<'a> {
     #[inline]
-    pub(super) fn push(&mut self, part: &'a [u8]) -> Result<(), DecodeError> {
+    pub(super) fn push(&mut self, part: &'a [u8]) -> Result<(), TooManyParts> {
+        if let Merged::Absent = self {
+            *self = Merged::Whole(part);
+            return Ok(());
+        }
+        self.push_another(part)
+    }
+
+    #[cold]
+    fn push_another(&mut self, part: &'a [u8]) -> Result<(), TooManyParts> {
         match self {
             Merged::Absent => *self = Merged::Whole(part),
             Merged::Whole(whole) => *self = Merged::Parts(vec![whole, part]),
             Merged::Parts(parts) if parts.len() < PARTS_MAX => parts.push(part),
-            Merged::Parts(_) => return Err(DecodeError::TooManyParts),
+            Merged::Parts(_) => return Err(TooManyParts),
         }
         Ok(())
     }

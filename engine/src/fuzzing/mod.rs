@@ -138,8 +138,13 @@ fn check_walk(signal: Signal, body: &[u8]) {
         match &walked {
             Ok(walked) => {
                 assert_eq!(columns.rows(), walked.rows);
-                let sealed = columns.seal();
-                assert_eq!(sealed.map_or(0, |chunk| chunk.rows), walked.rows);
+                // Sealing takes longer than the rest: only some inputs are sealed, the others taken back.
+                if body.len() % 8 == 0 {
+                    let sealed = columns.seal();
+                    assert_eq!(sealed.map_or(0, |chunk| chunk.rows), walked.rows);
+                } else {
+                    columns.roll_back_request();
+                }
             }
             Err(_) => assert_eq!((columns.rows(), bytes), (0, 0)),
         }
