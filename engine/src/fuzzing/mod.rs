@@ -71,7 +71,7 @@ pub fn json_metrics(body: &[u8]) {
 }
 
 /// A compressed body; its first byte chooses the encoding. What comes out keeps to its limit, in memory
-/// too, and for gzip and deflate is what zlib makes of it.
+/// too, and for gzip and deflate is what zlib makes of it, if zlib takes it.
 pub fn inflate(input: &[u8]) {
     let Some((choice, packed)) = input.split_first() else {
         return;
@@ -101,8 +101,11 @@ pub fn inflate(input: &[u8]) {
         }
         Encoding::Zstd | Encoding::Identity => return,
     };
-    assert!(read.is_ok(), "zlib takes it for broken: {read:?}");
-    assert!(plain == expected, "zlib makes something else of it");
+    // libdeflate takes codes that the format reserves and zlib refuses.
+    assert!(
+        read.is_err() || plain == expected,
+        "zlib makes something else of it"
+    );
 }
 
 /// What ClickHouse answers to hello or, when the first byte is odd, to an INSERT.

@@ -59,22 +59,38 @@ fn no_request_takes_more_than_it_may<S: Telemetry>() {
     });
 }
 
-/// Scenario: when the columns were measured for a new series, its point had been foreseen, but lay in the
-/// columns only in part, so that the rest of it was forgotten. So: requests of one item that uses every
-/// field, with every bound below what it takes.
+/// Scenario: requests of one item that uses every field, with every bound below what it takes.
 /// Guarantees: all are refused, wherever in them the columns are measured.
 fn every_bound_below_refuses<S: Telemetry>() {
     for item in S::full() {
         let mut request = full::<S>();
         request[0].scopes[0].items = vec![item];
-        let body = encode::<S>(&request);
-        let mut store = Store::new(tables(0));
-        store.walk::<S>(&body, within(usize::MAX)).unwrap();
-        for less in 0..store.columns.bytes() {
-            let mut store = Store::new(tables(0));
-            let outcome = store.counts::<S>(&body, within(less));
-            assert_eq!(outcome, Err(too_large(less)));
-        }
+        assert_refused_below(S::SIGNAL, &encode::<S>(&request));
+    }
+}
+
+/// Scenario: when the columns were measured for a new series, its point had been foreseen, but lay in the
+/// columns only in part, so that the rest of it was forgotten. So: a point of each kind with a time and
+/// nothing else, with every bound below what it takes.
+/// Guarantees: all are refused.
+#[test]
+fn a_point_of_a_new_series_is_not_forgotten() {
+    let time = [&[3 << 3 | 1][..], &[1; 8]].concat();
+    for kind in [5, 7, 9, 10, 11] {
+        assert_refused_below(Signal::Metrics, &request(&point(kind, &time)));
+    }
+}
+
+fn assert_refused_below(signal: Signal, body: &[u8]) {
+    let walk_within = |bytes_max| {
+        let mut columns = crate::columns::Columns::new(tables(0));
+        let outcome = walk(signal, body, &mut columns, within(bytes_max));
+        (outcome, columns.bytes())
+    };
+    let (outcome, bytes) = walk_within(usize::MAX);
+    assert!(outcome.is_ok_and(|walked| walked.rows == 1));
+    for less in 0..bytes {
+        assert_eq!(walk_within(less), (Err(too_large(less)), 0));
     }
 }
 
