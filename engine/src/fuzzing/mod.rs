@@ -142,7 +142,7 @@ fn check_walk(signal: Signal, body: &[u8]) {
             Ok(walked) => {
                 assert_eq!(columns.rows(), walked.rows);
                 // Sealing takes longer than the rest: only some inputs are sealed, the others taken back.
-                if body.len() % 8 == 0 {
+                if body.len().is_multiple_of(8) {
                     let sealed = columns.seal();
                     assert_eq!(sealed.map_or(0, |chunk| chunk.rows), walked.rows);
                 } else {
