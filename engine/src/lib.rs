@@ -16,6 +16,9 @@ mod decode;
 mod engine;
 mod fault;
 mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inflate;
 mod insert;
 mod json;

@@ -49,6 +49,9 @@ pub(crate) const BODIES_WAITING_MAX: usize = 2;
 /// How long a look at how busy a shard is takes. A second of a busy connection shows in many of these, and
 /// a look costs under a microsecond.
 pub(crate) const BUSY_WINDOW: Duration = Duration::from_millis(50);
+/// How long a start waits for an address that is taken, and how long between two looks.
+pub(crate) const BIND_PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const BIND_PAUSE: Duration = Duration::from_millis(20);
 /// Listen queue, as the kernel may grant.
 pub(crate) const BACKLOG: i32 = 4096;
 
@@ -136,6 +139,10 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Body buffers that a shard keeps for reuse, and how large a kept one may be.
 pub(crate) const BUFFERS_KEPT: usize = 16;
 pub(crate) const BUFFER_KEPT_BYTES: usize = 8 << 20;
+
+/// Bytes that one request may take in columns: eight times the 64 MiB that a request has at most by default.
+/// Real ones take about as much as they have on the wire; made-up ones could take eighty times that.
+pub(crate) const COLUMN_BYTES_MAX: usize = 512 << 20;
 
 const _: () = assert!(STREAM_WINDOW <= CONNECTION_WINDOW);
 const _: () = assert!(FRAME_BYTES <= STREAM_WINDOW);

@@ -18,7 +18,8 @@ use crate::config::{AckMode, Config};
 use crate::decode::{Arrival, Rejected, Signal, walk};
 use crate::fault;
 use crate::inflate::Inflate;
-use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS, COMMIT_INTERVAL};
+use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS};
+use crate::limits::{COLUMN_BYTES_MAX, COMMIT_INTERVAL};
 use crate::memory::{Memory, Reservation};
 use crate::metrics::ShardMetrics;
 use crate::reactor::{Reactor, within};
@@ -169,6 +170,7 @@ impl Shard {
             now,
             earliest: now.saturating_sub(nanos(self.config.timestamp_past_max)),
             latest: now.saturating_add(nanos(self.config.timestamp_future_max)),
+            column_bytes_max: COLUMN_BYTES_MAX,
         }
     }
 

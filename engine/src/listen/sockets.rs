@@ -3,11 +3,15 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Instant;
 
 use nix::sys::resource::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::limits::{BACKLOG, CONNECTIONS_MIN, DESCRIPTORS_OF_PROCESS, DESCRIPTORS_OF_SHARD};
+use crate::limits::{
+    BACKLOG, BIND_PATIENCE, BIND_PAUSE, CONNECTIONS_MIN, DESCRIPTORS_OF_PROCESS,
+    DESCRIPTORS_OF_SHARD,
+};
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +47,28 @@ pub(crate) fn bind(
     };
     // With SO_REUSEPORT a second engine would get the port as well and take half the connections, so
     // the port must first be free without it.
-    let probe = listening(address, false).map_err(failed)?;
+    let probe = when_free(address).map_err(failed)?;
     let actual = probe.local_addr().map_err(failed)?;
     drop(probe);
     (0..count)
         .map(|_| listening(actual, true).map_err(failed))
         .collect()
+}
+
+/// A socket on an address that may still be held by a process that has just been killed: the kernel lets go of
+/// what an io_uring holds only some time after.
+fn when_free(address: SocketAddr) -> io::Result<TcpListener> {
+    let begun = Instant::now();
+    loop {
+        match listening(address, false) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < BIND_PATIENCE =>
+            {
+                std::thread::sleep(BIND_PAUSE);
+            }
+            bound => return bound,
+        }
+    }
 }
 
 fn listening(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
