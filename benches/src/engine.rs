@@ -25,7 +25,7 @@ impl Engine {
     /// When it cannot be started or ends by itself.
     pub fn start(clickhouse: &TestServer, settings: &[&str]) -> Result<Self> {
         let spanmill = &host_program()[0];
-        let wal = clickhouse.data_dir().with_file_name("wal");
+        let wal = clickhouse.data_dir().join("wal");
         let mut process = Command::new(spanmill)
             .arg("engine")
             .args(settings)

@@ -1,8 +1,6 @@
 //! Starts ClickHouse and an engine in processes of their own, sends spans over gRPC as fast as they are
 //! acknowledged, and prints what the engine and ClickHouse used for a million of them.
 
-mod corpus;
-
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,13 +12,13 @@ use bytes::Bytes;
 use clap::Parser;
 use spanmill_embedded::testing::{TestServer, start_private};
 
+use spanmill_benches::corpus;
 use spanmill_benches::engine::Engine;
-use spanmill_benches::export::{TRACES, export, frame};
+use spanmill_benches::export::{TRACES, connect, export, frame};
 use spanmill_benches::process::{Cpu, peak_memory};
 
 /// Different requests that are sent in turn.
 const REQUESTS: usize = 32;
-const WINDOW: u32 = 1 << 20;
 /// How long acknowledged spans may take to be stored, and how long between two looks: looking costs CPU time
 /// that is counted.
 const STORED_PATIENCE: Duration = Duration::from_secs(120);
@@ -170,13 +168,7 @@ async fn send(
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = Vec::new();
     for _ in 0..options.connections {
-        let stream = tokio::net::TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let builder = h2::client::Builder::new()
-            .initial_window_size(WINDOW)
-            .handshake(stream);
-        let (client, connection) = builder.await?;
-        tokio::spawn(connection);
+        let client = connect(address).await?;
         for _ in 0..options.in_flight {
             let (client, requests, next) =
                 (client.clone(), Arc::clone(requests), Arc::clone(&next));
