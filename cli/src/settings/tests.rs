@@ -67,7 +67,7 @@ fn defaults_are_valid() {
         (10_000, 200_000)
     );
     assert_eq!(settings.batching.age, Duration::from_millis(200));
-    assert_eq!(settings.batching.insert_timeout, Duration::from_secs(5));
+    assert_eq!(settings.batching.insert_timeout, Duration::from_secs(30));
     assert_eq!(settings.batching.ack_timeout, Duration::from_secs(8));
     assert_eq!(settings.memory.request_bytes_max, 64 << 20);
     assert_eq!(settings.memory.pending_bytes_max, 256 << 20);
