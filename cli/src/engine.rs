@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spanmill_engine::{Config, LogConfig};
+use spanmill_engine::{Config, HandOver, LogConfig, PeerLimits};
 use spanmill_schema::Connection;
 
 use crate::settings::{ClickHouse, Settings};
@@ -36,7 +36,9 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
         pending_bytes_max: settings.memory.pending_bytes_max,
         timestamp_past_max: settings.timestamps.past_max,
         timestamp_future_max: settings.timestamps.future_max,
+        hand_over: HandOver::default(),
         drain_timeout: settings.drain_timeout,
+        peers: PeerLimits::default(),
     }
 }
 

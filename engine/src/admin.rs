@@ -14,7 +14,7 @@ use spanmill_schema::NotReady;
 use tokio::sync::Mutex;
 
 use crate::config::Config;
-use crate::listen::{Answer, Linger, Stop, answer_http, stopped};
+use crate::listen::{Answer, Connections, Linger, Stop, answer_http, stopped};
 use crate::metrics::Metrics;
 use crate::reactor::{Epoll, Reactor, within};
 use crate::status::{Look, Statuses};
@@ -48,25 +48,39 @@ pub(crate) async fn serve(
         config,
         last_look: Mutex::new(None),
     });
+    let peers = admin.config.peers;
+    let connections = Connections::new(peers, peers.admin_connections);
+    Epoll::spawn(Rc::clone(&connections).watch::<Epoll>(stop.clone()));
     loop {
+        let accepted = async {
+            let stream = Epoll::accept(&listener).await;
+            connections.slot().await;
+            stream
+        };
         let accepted = tokio::select! {
             biased;
             () = stopped(&mut stop) => return Ok(()),
-            accepted = Epoll::accept(&listener) => accepted,
+            accepted = accepted => accepted,
         };
         let Ok(stream) = accepted else {
+            connections.make_room();
             Epoll::sleep(crate::limits::BACKOFF_MIN).await;
             continue;
         };
+        let open = connections.open(None);
+        let stream = Linger::new(stream, Rc::clone(&open.peer));
         let (admin, stop) = (Rc::clone(&admin), stop.clone());
-        Epoll::spawn(answer_http::<Epoll, _>(
-            Linger::new(stream),
-            stop,
-            move |request| {
+        Epoll::spawn(async move {
+            let _open = open;
+            answer_http::<Epoll, _>(stream, stop, move |request, calling| {
                 let admin = Rc::clone(&admin);
-                async move { admin.answer(&request).await }
-            },
-        ));
+                async move {
+                    let _calling = calling;
+                    admin.answer(&request).await
+                }
+            })
+            .await;
+        });
     }
 }
 

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::balance::HandOver;
 use spanmill_schema::{Connection, Tables};
+
+use crate::limits::PeerLimits;
 
 /// Settings of an engine.
 #[derive(Debug, Clone)]
@@ -50,8 +53,12 @@ pub struct Config {
     pub timestamp_past_max: Duration,
     /// How far after now the time of a row may lie; newer rows are rejected.
     pub timestamp_future_max: Duration,
+    /// When a shard that is too busy lets others walk what its connections bring.
+    pub hand_over: HandOver,
     /// How long `shutdown` waits for requests in flight.
     pub drain_timeout: Duration,
+    /// What one peer may take of time and places; the default but in tests.
+    pub peers: PeerLimits,
 }
 
 impl Config {
@@ -117,4 +124,47 @@ pub enum ReactorChoice {
     Uring,
     /// epoll.
     Epoll,
+}
+
+#[cfg(test)]
+impl Config {
+    /// Of unit tests: nothing listens, nothing is reached, nothing waits for more.
+    pub(crate) fn of_test(shards: usize, ack: AckMode) -> Config {
+        let nowhere = ([127, 0, 0, 1], 0).into();
+        Config {
+            shards,
+            reactor: ReactorChoice::Epoll,
+            otlp_grpc: nowhere,
+            otlp_http: nowhere,
+            admin: nowhere,
+            clickhouse: ClickHouse {
+                native: vec![nowhere.to_string()],
+                http: Connection {
+                    url: String::new(),
+                    user: String::new(),
+                    password: String::new(),
+                },
+                user: String::new(),
+                password: String::new(),
+            },
+            tables: Arc::default(),
+            ack,
+            log: LogConfig {
+                folder: PathBuf::new(),
+                bytes_max: 1 << 30,
+            },
+            batch_rows: 1,
+            batch_rows_max: 100_000,
+            batch_age: Duration::ZERO,
+            insert_timeout: Duration::from_secs(1),
+            ack_timeout: Duration::from_secs(1),
+            request_bytes_max: 1 << 20,
+            pending_bytes_max: 64 << 20,
+            timestamp_past_max: Duration::MAX,
+            timestamp_future_max: Duration::MAX,
+            hand_over: HandOver::default(),
+            drain_timeout: Duration::ZERO,
+            peers: PeerLimits::default(),
+        }
+    }
 }

@@ -8,14 +8,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::admin;
+use crate::balance::{self, Balance};
 use crate::config::{AckMode, Config};
-use crate::listen::{BindError, Stop, bind};
+use crate::listen::{BindError, HandedConnection, Stop, bind};
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::reactor::{Chosen, Epoll, Reactor, Uring, choose, usable_cores};
-use crate::run::{Sockets, run_shard};
+use crate::run::{Neighbours, Sockets, run_shard};
 use crate::shard::Shard;
 use crate::status::{ShardStatus, Statuses};
 
@@ -39,7 +41,7 @@ pub enum StartError {
     /// The log's folder.
     #[error("the log's folder {} cannot be used: {source}{}", folder.display(), hint(source))]
     Log {
-        /// `log_dir`.
+        /// `wal_dir`.
         folder: PathBuf,
         /// The operating system's answer.
         source: io::Error,
@@ -120,7 +122,10 @@ impl Engine {
         let sockets = grpc.into_iter().zip(http);
         let sockets = sockets.map(|(grpc, http)| Sockets { grpc, http });
         let parts = parts.into_iter().zip(own_statuses).collect();
-        let shards = start_shards(&config, &chosen, parts, sockets, &stopping)?;
+        let shards = match chosen {
+            Chosen::Uring { .. } => start_shards::<Uring>(&config, parts, sockets, &stopping)?,
+            Chosen::Epoll { .. } => start_shards::<Epoll>(&config, parts, sockets, &stopping)?,
+        };
         tracing::info!(shards = config.shards, reactor = %chosen, "the engine listens");
         Ok(Engine {
             grpc: grpc_at?,
@@ -214,11 +219,10 @@ fn start_admin(
         .map_err(StartError::Admin)
 }
 
-fn start_shards(
+fn start_shards<R: Reactor>(
     config: &Arc<Config>,
-    chosen: &Chosen,
     parts: Vec<(ShardMetrics, ShardStatus)>,
-    sockets: impl Iterator<Item = Sockets<TcpListener>>,
+    sockets: impl Iterator<Item = Sockets<R::Socket>>,
     stop: &Stop,
 ) -> Result<Vec<JoinHandle<io::Result<bool>>>, StartError> {
     // Tokens of one run must never meet those of another: a server drops rows under a token it knows.
@@ -226,24 +230,22 @@ fn start_shards(
     let cores = usable_cores();
     let (started, starts) = mpsc::channel();
     let mut shards = Vec::with_capacity(config.shards);
+    let mut balanced = balanced::<R>(config, &parts).into_iter();
     for (index, ((metrics, status), sockets)) in parts.into_iter().zip(sockets).enumerate() {
+        let (balance, neighbours) = balanced.next().unzip();
         // More shards than cores share them as the scheduler sees fit.
         let core = (config.shards <= cores.len()).then(|| cores[index]);
         let (config, stop) = (Arc::clone(config), stop.clone());
-        let (chosen, started) = (chosen.clone(), started.clone());
+        let started = started.clone();
         let listening = move |result| {
             // The receiver waits for every shard.
             let _ = started.send((index, result));
         };
-        let main = move || match chosen {
-            Chosen::Uring { .. } => Uring::run(core, || {
-                let shard = Shard::new::<Uring>(index, config, metrics, status);
-                run_shard::<Uring>(shard, sockets, run, stop, listening)
-            }),
-            Chosen::Epoll { .. } => Epoll::run(core, || {
-                let shard = Shard::new::<Epoll>(index, config, metrics, status);
-                run_shard::<Epoll>(shard, sockets, run, stop, listening)
-            }),
+        let main = move || {
+            R::run(core, || {
+                let shard = Shard::new::<R>(index, config, metrics, status, balance);
+                run_shard::<R>(shard, sockets, neighbours, run, stop, listening)
+            })
         };
         let thread = std::thread::Builder::new().name(format!("shard-{index}"));
         let thread = thread.spawn(main);
@@ -262,6 +264,31 @@ fn start_shards(
         }
     }
     Ok(shards)
+}
+
+/// What each shard shares with the others; nothing when there is only one.
+fn balanced<R: Reactor>(
+    config: &Config,
+    parts: &[(ShardMetrics, ShardStatus)],
+) -> Vec<(Balance, Neighbours<R>)> {
+    if parts.len() < 2 {
+        return Vec::new();
+    }
+    let channels = parts.iter().map(|_| unbounded_channel());
+    let (peers, connections): (Vec<_>, Vec<_>) = channels.unzip();
+    let metrics: Vec<_> = parts.iter().map(|(metrics, _)| metrics.clone()).collect();
+    let parts = balance::join(config.hand_over, &metrics).into_iter();
+    let parts = parts.zip(connections);
+    let part = |((balance, bodies), connections)| {
+        let peers: Vec<UnboundedSender<HandedConnection<R>>> = peers.clone();
+        let neighbours = Neighbours {
+            peers,
+            connections,
+            bodies,
+        };
+        (balance, neighbours)
+    };
+    parts.map(part).collect()
 }
 
 fn first_failure(shards: Vec<JoinHandle<io::Result<bool>>>) -> StartError {

@@ -7,6 +7,7 @@
 mod ack;
 mod admin;
 mod backlog;
+mod balance;
 mod chunk;
 mod columns;
 mod commit;
@@ -14,6 +15,10 @@ mod config;
 mod decode;
 mod engine;
 mod fault;
+mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inflate;
 mod insert;
 mod json;
@@ -30,6 +35,8 @@ mod shard;
 mod simulation;
 mod status;
 
+pub use balance::HandOver;
 pub use config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};
+pub use limits::PeerLimits;
 pub use listen::BindError;

@@ -31,8 +31,10 @@ pub(crate) const READ_TRIES: u32 = 8;
 pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
 /// HTTP/2 connection window: what one connection may have in flight unread.
 pub(crate) const CONNECTION_WINDOW: u32 = 16 << 20;
-/// Largest HTTP/2 frame that a sender may use; most keep to 16 KiB.
-pub(crate) const FRAME_BYTES: u32 = 1 << 20;
+/// Largest HTTP/2 frame that a sender may use; most keep to 16 KiB. A frame that is not complete lies in
+/// its connection's own buffer, which no budget counts: 4,096 connections hold 256 MiB so, where frames of
+/// 1 MiB could hold 4 GiB. Nor does its body show progress before it is complete.
+pub(crate) const FRAME_BYTES: u32 = 64 << 10;
 /// Requests in flight on one HTTP/2 connection. Collectors use about 10.
 pub(crate) const STREAMS_MAX: u32 = 256;
 /// Bytes of a request's headers, HPACK's own counting. The largest real ones carry tokens of a few KiB.
@@ -41,13 +43,17 @@ pub(crate) const HEADER_BYTES_MAX: u32 = 16 << 10;
 pub(crate) const HTTP1_HEAD_BYTES_MAX: usize = 16 << 10;
 /// Connections that one shard serves at a time; more wait in the listen queue.
 pub(crate) const CONNECTIONS_MAX: usize = 4096;
+/// Bodies handed to a shard that it has not walked yet: one that it walks and one to go on with. More would
+/// only wait there, when they could be walked where they are.
+pub(crate) const BODIES_WAITING_MAX: usize = 2;
+/// How long a look at how busy a shard is takes. A second of a busy connection shows in many of these, and
+/// a look costs under a microsecond.
+pub(crate) const BUSY_WINDOW: Duration = Duration::from_millis(50);
+/// How long a start waits for an address that is taken, and how long between two looks.
+pub(crate) const BIND_PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const BIND_PAUSE: Duration = Duration::from_millis(20);
 /// Listen queue, as the kernel may grant.
 pub(crate) const BACKLOG: i32 = 4096;
-
-/// How long a sender may take for the first bytes, and for the head of a request.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a sender may take for a request's body.
-pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Bytes of a refused request that are still read, and dropped, after its answer: as many as its sender
 /// may have had on the way without knowing.
@@ -134,6 +140,117 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 16 << 20;
 pub(crate) const BUFFERS_KEPT: usize = 16;
 pub(crate) const BUFFER_KEPT_BYTES: usize = 8 << 20;
 
+/// Bytes that one request may take in columns: eight times the 64 MiB that a request has at most by default.
+/// Real ones take about as much as they have on the wire; made-up ones could take eighty times that.
+pub(crate) const COLUMN_BYTES_MAX: usize = 512 << 20;
+
 const _: () = assert!(STREAM_WINDOW <= CONNECTION_WINDOW);
 const _: () = assert!(FRAME_BYTES <= STREAM_WINDOW);
 const _: () = assert!(BUFFER_KEPT_BYTES >= STREAM_WINDOW as usize);
+
+/// What one peer may take of time and places. No setting: tests of hostile peers shorten the times and
+/// lower the counts, everything else takes the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerLimits {
+    /// Connections that one shard serves at a time. When all are taken, the one that has been idle for the
+    /// longest makes room for the next; when none is idle, the next ones wait.
+    pub connections: usize,
+    /// The same for the admin port.
+    pub admin_connections: usize,
+    /// Calls that all HTTP/2 connections of a shard have in flight together. Beyond it a connection that has
+    /// its share of them may begin no more.
+    pub calls: usize,
+    /// How often connections are looked at; every other time here is kept to this grain.
+    pub tick: Duration,
+    /// How long a sender may take for the first bytes of a connection, for the head of a request, and for
+    /// a frame outside of any request.
+    pub head: Duration,
+    /// How long a sender may take for a request's body.
+    pub body: Duration,
+    /// In each such time of a body, some of it must arrive: see `body_rate_min`.
+    pub body_window: Duration,
+    /// Bytes per second that the bodies of one connection must bring together, each its share.
+    pub body_rate_min: usize,
+    /// How long a reader may take for an answer, and for what the connection itself has to say.
+    pub answer: Duration,
+    /// How long a connection without a request is kept.
+    pub idle: Duration,
+    /// How long a peer that was told that its connection ends may take to end it; only then are requests
+    /// that it still begins refused.
+    pub goaway: Duration,
+}
+
+impl Default for PeerLimits {
+    fn default() -> Self {
+        PeerLimits {
+            connections: CONNECTIONS_MAX,
+            // Probes and scrapers: a handful, each a connection or two.
+            admin_connections: 64,
+            // Four a connection when all places are taken, and about 100 MB when none has a body yet: a
+            // stream takes 4 to 6 KiB before its body's first byte, which no budget counts.
+            calls: 4 * CONNECTIONS_MAX,
+            tick: Duration::from_secs(1),
+            head: Duration::from_secs(15),
+            // 960 KiB at `body_rate_min`, and as many more as the link is faster. Exporters give up
+            // after 10 s by default, so a body that needs more has no reader for its answer.
+            body: Duration::from_secs(120),
+            body_window: Duration::from_secs(15),
+            body_rate_min: BODY_RATE_MIN,
+            // TCP repeats a lost segment about six times in this time.
+            answer: Duration::from_secs(30),
+            // SDKs export metrics each minute, Collectors keep connections for as long as they run, and
+            // a client must notice that its connection is gone before it can open the next. So it is
+            // longer than any usual interval, and only there to find peers that are no more.
+            idle: Duration::from_secs(10 * 60),
+            // One round trip is what the protocol asks for.
+            goaway: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Descriptors that the process keeps for itself: 64 connections of the admin port, the standard three,
+/// its runtimes, and look-ups. Each shard keeps more: its rings and timers (about ten), sockets that listen
+/// and one accepted that waits for room, ClickHouse's connections, files.
+pub(crate) const DESCRIPTORS_OF_PROCESS: usize = 160;
+pub(crate) const DESCRIPTORS_OF_SHARD: usize = 32;
+/// Connections of a shard however few descriptors there are.
+pub(crate) const CONNECTIONS_MIN: usize = 8;
+
+/// Bytes per second that a sender must bring while it sends bodies: 64 kbit/s, the slowest link that is
+/// still served. At one byte a second a body is given up after one window, with what it holds.
+const BODY_RATE_MIN: usize = 8 << 10;
+// A sender at that rate completes at least a frame in each window of the default 15 s.
+const _: () = assert!(FRAME_BYTES as usize <= BODY_RATE_MIN * 15);
+
+/// Bytes that HTTP/1 reads at once: hyper's default of 400 KiB would be 1.6 GiB on 4,096 connections.
+pub(crate) const HTTP1_BUFFER_BYTES: usize = 64 << 10;
+
+/// Calls in flight on one HTTP/2 connection, those included whose streams their peer has reset: their
+/// rows are stored all the same. A sender that gives up on all its streams at once and begins anew stays
+/// within; one that resets to get around `STREAMS_MAX` is told to retry later.
+pub(crate) const CALLS_MAX: usize = 2 * STREAMS_MAX as usize;
+/// Requests in one reading that their peer has reset before they were looked at; h2 ends the connection
+/// beyond this (rapid reset).
+pub(crate) const UNSEEN_RESETS_MAX: usize = 20;
+/// Streams that h2 resets over the life of a connection because their peer broke a rule or exceeded
+/// `STREAMS_MAX`, before it ends the connection (made-you-reset). Frames that cross an early answer count
+/// too once `RESET_MEMORY` is over, so this is not lower.
+pub(crate) const ERROR_RESETS_MAX: usize = 1024;
+
+/// HTTP/2 frames that carry no part of a request, on one connection: this many at once. h2 answers each
+/// PING and SETTINGS and skips the rest, without end; at about 200 ns a frame this is 2 ms.
+pub(crate) const FRAMES_BURST: u32 = 10_000;
+/// And this many a second for ever after: 0.1 ms of CPU time. Senders that measure their link send a PING a
+/// round trip while they transfer, and otherwise one in ten seconds.
+pub(crate) const FRAMES_PER_SECOND: u32 = 500;
+/// And this many for each answer: what its reader gives back as credit, and a PING.
+pub(crate) const FRAMES_PER_ANSWER: u32 = 16;
+/// What a frame that costs more than itself counts as: RST_STREAM for the request that it takes back,
+/// SETTINGS for what it changes on each stream, GOAWAY.
+pub(crate) const FRAME_HEAVY: u32 = 10;
+/// What an answer to a PING that was never sent counts as: h2 writes a warning for each.
+pub(crate) const FRAME_UNASKED: u32 = 100;
+/// A DATA frame of fewer bytes that does not end its request counts as one that carries nothing.
+pub(crate) const FRAME_DATA_MIN: usize = 64;
+
+const _: () = assert!(FRAMES_BURST > 2 * FRAME_HEAVY * STREAMS_MAX);

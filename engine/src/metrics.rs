@@ -14,6 +14,7 @@ use spanmill_schema::TableId;
 
 use crate::decode::Signal;
 use crate::insert::FailureKind;
+use crate::listen::Why;
 use crate::refusal::Kind;
 
 /// Upper bounds of insert durations, in seconds.
@@ -65,6 +66,13 @@ struct OfTable {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfEnd {
+    shard: u32,
+    transport: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfTransport {
     shard: u32,
     transport: &'static str,
@@ -107,6 +115,8 @@ pub(crate) struct ShardMetrics {
     pub(crate) set_aside_rows: Counter,
     pub(crate) set_aside_segments: Counter,
     pub(crate) set_aside_logs: Counter,
+    pub(crate) connections_handed_over: Counter,
+    pub(crate) bodies_handed_over: Counter,
 }
 
 /// What a shard counts per signal.
@@ -123,6 +133,14 @@ pub(crate) struct TransportMetrics {
     pub(crate) requests: Counter,
     pub(crate) received_bytes: Counter,
     pub(crate) connections: Gauge,
+    ended: [Counter; Why::ALL.len()],
+}
+
+impl TransportMetrics {
+    /// Counts a connection that the engine ended.
+    pub(crate) fn ended(&self, why: Why) {
+        self.ended[why as usize].inc();
+    }
 }
 
 impl Metrics {
@@ -150,6 +168,7 @@ struct Families {
     requests: Family<OfTransport, Counter>,
     received_bytes: Family<OfTransport, Counter>,
     connections: Family<OfTransport, Gauge>,
+    ended: Family<OfEnd, Counter>,
     refused: Family<OfRefusal, Counter>,
     decoded_rows: Family<OfSignal, Counter>,
     decoded_bytes: Family<OfSignal, Counter>,
@@ -167,6 +186,8 @@ struct Families {
     insert_seconds: Family<OfShard, Histogram, fn() -> Histogram>,
     batch_rows: Family<OfShard, Histogram, fn() -> Histogram>,
     commit_seconds: Family<OfShard, Histogram, fn() -> Histogram>,
+    connections_handed_over: Family<OfShard, Counter>,
+    bodies_handed_over: Family<OfShard, Counter>,
     log: LogFamilies,
 }
 
@@ -337,6 +358,12 @@ impl Families {
                 "Connections open",
                 Family::default(),
             ),
+            ended: add(
+                registry,
+                "ended_connections",
+                "Connections that the engine ended, by reason",
+                Family::default(),
+            ),
             refused: add(
                 registry,
                 "refused",
@@ -348,6 +375,18 @@ impl Families {
                 "batch_rows",
                 "Rows of confirmed batches",
                 batch_rows,
+            ),
+            connections_handed_over: add(
+                registry,
+                "connections_handed_over",
+                "Connections accepted here and given to a shard with fewer",
+                Family::default(),
+            ),
+            bodies_handed_over: add(
+                registry,
+                "bodies_handed_over",
+                "Requests received here and walked by a shard with less to do",
+                Family::default(),
             ),
         }
     }
@@ -361,6 +400,15 @@ impl Families {
                 requests: self.requests.get_or_create_owned(&labels),
                 received_bytes: self.received_bytes.get_or_create_owned(&labels),
                 connections: self.connections.get_or_create_owned(&labels),
+                ended: Why::ALL.map(|why| {
+                    let reason = why.label();
+                    let labels = OfEnd {
+                        shard,
+                        transport,
+                        reason,
+                    };
+                    self.ended.get_or_create_owned(&labels)
+                }),
             }
         };
         ShardMetrics {
@@ -417,6 +465,8 @@ impl Families {
             set_aside_rows: self.log.set_aside_rows.get_or_create_owned(labels),
             set_aside_segments: self.log.set_aside_segments.get_or_create_owned(labels),
             set_aside_logs: self.log.set_aside_logs.get_or_create_owned(labels),
+            connections_handed_over: self.connections_handed_over.get_or_create_owned(labels),
+            bodies_handed_over: self.bodies_handed_over.get_or_create_owned(labels),
         }
     }
 }

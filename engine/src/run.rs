@@ -3,12 +3,17 @@
 
 use std::rc::Rc;
 
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
+use crate::balance::{HandedBody, watch};
 use crate::commit::commit_chunks;
 use crate::config::AckMode;
 use crate::insert::{Feed, statements, write_batches};
-use crate::listen::{Connections, Stop, Transport, accept, stopped};
+use crate::listen::{
+    Connections, HandedConnection, Peers, Stop, Transport, accept, places, stopped, take_bodies,
+    take_connections,
+};
 use crate::log::{Appender, Log, LogId, Queue};
 use crate::reactor::{Reactor, within};
 use crate::shard::Shard;
@@ -19,16 +24,28 @@ pub(crate) struct Sockets<S> {
     pub(crate) http: S,
 }
 
+/// How a shard deals with the others, when there are any.
+pub(crate) struct Neighbours<R: Reactor> {
+    /// To each shard, by its number.
+    pub(crate) peers: Vec<UnboundedSender<HandedConnection<R>>>,
+    /// What they hand to this one.
+    pub(crate) connections: UnboundedReceiver<HandedConnection<R>>,
+    pub(crate) bodies: UnboundedReceiver<HandedBody>,
+}
+
 /// Serves until `stop`, then drains. Returns the connections that had to be cut.
 pub(crate) async fn run_shard<R: Reactor>(
     shard: Shard,
     sockets: Sockets<R::Socket>,
+    neighbours: Option<Neighbours<R>>,
     run: u128,
     mut stop: Stop,
     listening: impl FnOnce(std::io::Result<()>),
 ) -> bool {
     let shard = Rc::new(shard);
-    let connections = Rc::new(Connections::default());
+    let peer_limits = shard.config.peers;
+    let places = places(peer_limits.connections, shard.config.shards);
+    let connections = Connections::new(peer_limits, places);
     let listeners = R::listen(sockets.grpc).and_then(|grpc| Ok((grpc, R::listen(sockets.http)?)));
     let (grpc, http) = match listeners {
         Ok(listeners) => listeners,
@@ -37,6 +54,21 @@ pub(crate) async fn run_shard<R: Reactor>(
             return false;
         }
     };
+    let mut peers = Vec::new();
+    let mut bodies_answered = None;
+    if let Some(neighbours) = neighbours {
+        peers = neighbours.peers;
+        let (shard, connections) = (Rc::clone(&shard), Rc::clone(&connections));
+        bodies_answered = Some(meet::<R>(
+            neighbours.connections,
+            neighbours.bodies,
+            shard,
+            connections,
+            &stop,
+        ));
+    }
+    let peers: Peers<R> = peers.into();
+    R::spawn(Rc::clone(&connections).watch::<R>(stop.clone()));
     for (transport, listener) in [(Transport::Grpc, grpc), (Transport::Http, http)] {
         let (shard, connections) = (Rc::clone(&shard), Rc::clone(&connections));
         R::spawn(accept::<R>(
@@ -44,12 +76,13 @@ pub(crate) async fn run_shard<R: Reactor>(
             listener,
             shard,
             connections,
+            Rc::clone(&peers),
             stop.clone(),
         ));
     }
     let (committer, writer) = storing::<R>(&shard, run);
-    let committed = end_of::<R>(committer);
-    let written = end_of::<R>(writer);
+    let committed = ending::<R>(committer);
+    let written = ending::<R>(writer);
     listening(Ok(()));
 
     stopped(&mut stop).await;
@@ -58,10 +91,26 @@ pub(crate) async fn run_shard<R: Reactor>(
     let limit = shard.config.drain_timeout;
     let answered = async {
         connections.all_closed().await;
+        if let Some(balance) = &shard.balance {
+            balance.leave();
+        }
+        if let Some(answered) = bodies_answered {
+            // Its end by a panic is an end, too.
+            let _ = answered.await;
+        }
         shard.close();
         committed.await.is_ok()
     };
     let answered = within::<R, _>(limit, answered).await == Some(true);
+    if !answered {
+        connections.cut();
+        // Their tasks only have to run once more; a task that does not is not waited for.
+        within::<R, _>(peer_limits.tick, connections.all_closed()).await;
+    }
+    if let Some(balance) = &shard.balance {
+        // Others must not wait for what is cut here.
+        balance.leave();
+    }
     let left = limit.saturating_sub(R::now().saturating_duration_since(begun));
     let inserted = within::<R, _>(left, written).await;
     // What is in the log is inserted by the next start.
@@ -69,8 +118,33 @@ pub(crate) async fn run_shard<R: Reactor>(
     answered && safe
 }
 
-/// Runs a task, and tells when it has ended.
-fn end_of<R: Reactor>(task: impl Future<Output = ()> + 'static) -> oneshot::Receiver<()> {
+/// Takes over what other shards hand to this one. Tells when no body can come any more and all are answered.
+fn meet<R: Reactor>(
+    handed: UnboundedReceiver<HandedConnection<R>>,
+    bodies: UnboundedReceiver<HandedBody>,
+    shard: Rc<Shard>,
+    connections: Rc<Connections>,
+    stop: &Stop,
+) -> oneshot::Receiver<()> {
+    let (watched, mut watched_until) = (Rc::clone(&shard), stop.clone());
+    R::spawn(async move {
+        tokio::select! {
+            biased;
+            () = stopped(&mut watched_until) => {}
+            () = watch::<R>(watched) => {}
+        }
+    });
+    R::spawn(take_connections::<R>(
+        handed,
+        Rc::clone(&shard),
+        connections,
+        stop.clone(),
+    ));
+    ending::<R>(take_bodies::<R>(bodies, shard))
+}
+
+/// Runs a task and tells when it has ended.
+fn ending<R: Reactor>(task: impl Future<Output = ()> + 'static) -> oneshot::Receiver<()> {
     let (ended, end) = oneshot::channel();
     R::spawn(async move {
         task.await;

@@ -12,12 +12,14 @@ use tokio::sync::Notify;
 
 use crate::ack::{Acks, Waiting};
 use crate::backlog::{Backlog, Due, Held};
+use crate::balance::Balance;
 use crate::columns::Columns;
 use crate::config::{AckMode, Config};
 use crate::decode::{Arrival, Rejected, Signal, walk};
 use crate::fault;
 use crate::inflate::Inflate;
-use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS, COMMIT_INTERVAL};
+use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS};
+use crate::limits::{COLUMN_BYTES_MAX, COMMIT_INTERVAL};
 use crate::memory::{Memory, Reservation};
 use crate::metrics::ShardMetrics;
 use crate::reactor::{Reactor, within};
@@ -34,6 +36,8 @@ pub(crate) struct Shard {
     now: fn() -> Instant,
     wall: fn() -> SystemTime,
     pub(crate) status: ShardStatus,
+    /// `None` when there is no other shard.
+    pub(crate) balance: Option<Balance>,
     rows: RefCell<Rows>,
     buffers: RefCell<Vec<Vec<u8>>>,
     inflate: RefCell<Inflate>,
@@ -81,6 +85,7 @@ impl Shard {
         config: Arc<Config>,
         metrics: ShardMetrics,
         status: ShardStatus,
+        balance: Option<Balance>,
     ) -> Self {
         let memory = Memory::new(config.pending_bytes_max, metrics.pending_bytes.clone());
         let needs_clickhouse = config.ack == AckMode::ClickHouse;
@@ -102,6 +107,7 @@ impl Shard {
             memory,
             backlog: Backlog::default(),
             status,
+            balance,
             buffers: RefCell::default(),
             inflate: RefCell::default(),
             obstacles: RefCell::new([unreached, None, None]),
@@ -164,6 +170,7 @@ impl Shard {
             now,
             earliest: now.saturating_sub(nanos(self.config.timestamp_past_max)),
             latest: now.saturating_add(nanos(self.config.timestamp_future_max)),
+            column_bytes_max: COLUMN_BYTES_MAX,
         }
     }
 
@@ -298,6 +305,17 @@ impl Shard {
     /// An empty buffer for a body, from those that are kept.
     pub(crate) fn buffer(&self) -> Vec<u8> {
         self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// The same, with the least room that is at least `bytes` if one of those has it.
+    pub(crate) fn buffer_of(&self, bytes: usize) -> Vec<u8> {
+        let mut buffers = self.buffers.borrow_mut();
+        let rooms = buffers.iter().map(Vec::capacity).enumerate();
+        let fits = rooms.filter(|(_, room)| *room >= bytes);
+        match fits.min_by_key(|(_, room)| *room) {
+            Some((index, _)) => buffers.swap_remove(index),
+            None => buffers.pop().unwrap_or_default(),
+        }
     }
 
     /// Keeps a buffer for the next body.

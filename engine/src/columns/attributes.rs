@@ -7,7 +7,7 @@ use super::NotUtf8;
 use super::block::BlockWriter;
 use super::column::{Column, Picked, buffer_group};
 use super::fixed::{Fixed, Offsets};
-use super::lowcard::LowCardinality;
+use super::lowcard::{DICTIONARY_ENTRY_BYTES, LowCardinality};
 use super::strings::Strings;
 
 buffer_group! {
@@ -26,6 +26,18 @@ pub(crate) struct OwnedAttribute {
     pub(crate) key: Vec<u8>,
     pub(crate) kind: ValueType,
     pub(crate) value: Vec<u8>,
+}
+
+impl OwnedAttribute {
+    /// At least the bytes that an entry takes: those of each row, and the key in the dictionary.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.entry_bytes() + DICTIONARY_ENTRY_BYTES + self.key.len()
+    }
+
+    /// At least the bytes that an entry takes in each row: number of the key, type, length, value.
+    pub(crate) fn entry_bytes(&self) -> usize {
+        4 + 1 + 5 + self.value.len()
+    }
 }
 
 impl Attributes {

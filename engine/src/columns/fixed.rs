@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use super::block::BlockWriter;
-use super::clear_buffer;
 use super::column::{Buffer, Column, Picked, next_mark};
+use super::{clear_buffer, truncate_buffer};
 
 /// A column of `N`-byte values.
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl<const N: usize> Buffer for Fixed<N> {
     }
 
     fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
-        self.bytes.truncate(next_mark(marks));
+        truncate_buffer(&mut self.bytes, next_mark(marks));
     }
 
     fn clear(&mut self) {

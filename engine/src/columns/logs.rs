@@ -4,7 +4,10 @@
 use spanmill_schema::{Promoted, TableId, ValueType};
 
 use super::column::column_group;
-use super::{ColumnSet, Fixed, LowCardinality, NotUtf8, Origin, RowAttributes, Strings};
+use super::{
+    ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Origin, RowAttributes,
+    Strings,
+};
 
 column_group! {
     /// Rows of `otel_logs` that wait to be sealed.
@@ -63,6 +66,20 @@ impl LogColumns {
             attributes: RowAttributes::new(promoted),
             ..LogColumns::default()
         }
+    }
+
+    /// At least the bytes that a row takes, besides its texts and attributes.
+    pub(crate) fn row_bytes(&self) -> usize {
+        // Times, ids, flags, severity, two numbers of dictionary values, the body's length and type,
+        // dropped count.
+        const ROW: usize = 16 + 24 + 4 + 1 + 2 * (4 + DICTIONARY_ENTRY_BYTES) + 5 + 1 + 4;
+        ROW + Origin::ROW_BYTES + self.attributes.row_bytes()
+    }
+
+    /// At least the bytes that rows take when their resource is filled in.
+    pub(crate) fn unfilled_bytes(&self) -> usize {
+        let rows = self.rows() - self.origin.rows();
+        rows * Origin::ROW_BYTES + self.attributes.fill_bytes(rows)
     }
 
     /// The attributes of the record that is being built.

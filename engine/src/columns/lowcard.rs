@@ -8,13 +8,17 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::block::BlockWriter;
 use super::column::{Buffer, Column, Picked, next_mark};
 use super::varint::push_varint;
-use super::{NotUtf8, clear_buffer, smaller_capacity};
+use super::{NotUtf8, clear_buffer, smaller_capacity, truncate_buffer};
 
 /// Bit of the key header that says "the dictionary follows in this block" (`HasAdditionalKeysBit`).
 const ADDITIONAL_KEYS: u64 = 0x200;
 const KEY_U8: u64 = 0;
 const KEY_U16: u64 = 1;
 const KEY_U32: u64 = 2;
+
+/// Bytes of a dictionary value besides its text: its end (4), its follower (4), and its place in a hash table
+/// (5) that is between 7/16 and 7/8 full (12).
+pub(crate) const DICTIONARY_ENTRY_BYTES: usize = 20;
 
 /// See the module. Keys are `u32` while a chunk grows and are narrowed when it is sealed.
 #[derive(Default)]
@@ -119,12 +123,19 @@ impl LowCardinality {
                 entry.remove();
             }
         }
-        self.ends.truncate(keep);
-        self.values
-            .truncate(self.ends.last().map_or(0, |end| *end as usize));
+        truncate_buffer(&mut self.ends, keep);
+        let values = self.ends.last().map_or(0, |end| *end as usize);
+        truncate_buffer(&mut self.values, values);
         // Guesses that lead past the end stay: a guess counts only when its value is the one looked for.
-        self.follower.truncate(keep);
+        truncate_buffer(&mut self.follower, keep);
         self.last = 0;
+        let capacity = smaller_capacity(self.lookup.capacity(), keep, size_of::<u32>());
+        if let Some(capacity) = capacity {
+            let (values, ends, hasher) = (&self.values, &self.ends, &self.hasher);
+            self.lookup.shrink_to(capacity, |&key| {
+                hasher.hash_one(value_at(values, ends, key).unwrap_or_default())
+            });
+        }
     }
 
     /// The serialization version, which ClickHouse wants before any offsets above this leaf.
@@ -218,7 +229,7 @@ impl Buffer for LowCardinality {
     }
 
     fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
-        self.keys.truncate(next_mark(marks));
+        truncate_buffer(&mut self.keys, next_mark(marks));
         self.truncate_dictionary(next_mark(marks));
     }
 
@@ -236,7 +247,7 @@ impl Buffer for LowCardinality {
     }
 
     fn bytes(&self) -> usize {
-        self.values.len() + self.keys.len() * 4
+        self.values.len() + self.keys.len() * 4 + self.ends.len() * DICTIONARY_ENTRY_BYTES
     }
 }
 
@@ -258,6 +269,23 @@ mod tests {
             .iter()
             .map(|key| column.value(*key).unwrap())
             .collect()
+    }
+
+    fn assert_is_small(column: &LowCardinality) {
+        let capacities = [
+            column.values.capacity(),
+            column.ends.capacity() * 4,
+            column.keys.capacity() * 4,
+            column.follower.capacity() * 4,
+            // A hash table's capacity is a power of two, less an eighth.
+            column.lookup.capacity() * 4 / 2,
+        ];
+        assert!(
+            capacities
+                .iter()
+                .all(|bytes| *bytes <= super::super::KEEP_BYTES),
+            "{capacities:?}"
+        );
     }
 
     /// Scenario: the same keys in the same order, then in another order, as attributes come.
@@ -308,6 +336,24 @@ mod tests {
         assert_eq!(column.lookup.len(), 3);
     }
 
+    /// Scenario: a request adds 300,000 distinct values and is then refused.
+    /// Guarantee: the memory that only it needed is given back at once, and what was there before is found.
+    #[test]
+    fn a_refused_outlier_gives_its_memory_back() {
+        let mut column = LowCardinality::default();
+        column.push(b"kept").unwrap();
+        let mut marks = Vec::new();
+        column.mark(&mut marks);
+        for value in 0..300_000_u32 {
+            column.push(format!("{value}").as_bytes()).unwrap();
+        }
+        column.rollback(&mut marks.drain(..));
+        assert_is_small(&column);
+        column.push(b"kept").unwrap();
+        assert_eq!(values_of(&column), [b"kept"; 2]);
+        assert_eq!(column.ends.len(), 1);
+    }
+
     /// Scenario: one chunk has 300,000 distinct values, the next ones have one.
     /// Guarantee: the memory that the outlier needed is given back.
     #[test]
@@ -320,19 +366,6 @@ mod tests {
         column.clear();
         column.push(b"one").unwrap();
         column.clear();
-        let capacities = [
-            column.values.capacity(),
-            column.ends.capacity() * 4,
-            column.keys.capacity() * 4,
-            column.follower.capacity() * 4,
-            // A hash table's capacity is a power of two, less an eighth.
-            column.lookup.capacity() * 4 / 2,
-        ];
-        assert!(
-            capacities
-                .iter()
-                .all(|bytes| *bytes <= super::super::KEEP_BYTES),
-            "{capacities:?}"
-        );
+        assert_is_small(&column);
     }
 }

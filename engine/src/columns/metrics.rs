@@ -105,6 +105,20 @@ pub(crate) struct MetricKind {
 }
 
 impl MetricColumns {
+    /// What is filled in when a metric or a resource ends: numbers of name and service, kind, temporality
+    /// and monotonic; and of distributions six numbers of eight bytes, three of four, which are given, and
+    /// five offsets.
+    const FILL_BYTES: usize = 4 + 4 + 3 + (6 * 8 + 3 * 4 + 1 + 5 * 8);
+
+    /// Bytes of a row, without its elements of arrays: besides the above the series' id, times, flags, the
+    /// number and an offset.
+    pub(crate) const ROW_BYTES: usize = 8 + 16 + 4 + 17 + 8 + Self::FILL_BYTES;
+
+    /// At least the bytes that rows take when their resource is filled in.
+    pub(crate) fn unfilled_bytes(&self) -> usize {
+        (self.timestamp.rows() - self.service.rows()) * Self::FILL_BYTES
+    }
+
     /// Ends the row of a point whose exemplars were appended.
     #[inline]
     pub(crate) fn end_point(&mut self, point: &PointRow) {

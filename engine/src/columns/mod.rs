@@ -27,7 +27,7 @@ pub(crate) use block::{BlockWriter, Compressor, empty_block};
 pub(crate) use column::{Buffer, Column};
 pub(crate) use fixed::{Arrays, Fixed, Offsets};
 pub(crate) use logs::{LogColumns, LogRow};
-pub(crate) use lowcard::LowCardinality;
+pub(crate) use lowcard::{DICTIONARY_ENTRY_BYTES, LowCardinality};
 pub(crate) use metrics::{Distribution, Exemplar, MetricColumns, MetricKind, PointRow};
 pub(crate) use numbers::Number;
 pub(crate) use origin::{Origin, Scope};
@@ -53,6 +53,14 @@ pub(crate) fn clear_buffer<T>(buffer: &mut Vec<T>) {
     let used = buffer.len();
     buffer.clear();
     if let Some(capacity) = smaller_capacity(buffer.capacity(), used, size_of::<T>()) {
+        buffer.shrink_to(capacity);
+    }
+}
+
+/// Takes a buffer back to `length` elements; memory that only what is taken back needed is given back.
+pub(crate) fn truncate_buffer<T>(buffer: &mut Vec<T>, length: usize) {
+    buffer.truncate(length);
+    if let Some(capacity) = smaller_capacity(buffer.capacity(), length, size_of::<T>()) {
         buffer.shrink_to(capacity);
     }
 }

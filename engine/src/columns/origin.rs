@@ -2,7 +2,7 @@
 //! in a row, and filled by run.
 
 use super::column::column_group;
-use super::{Attributes, Fixed, LowCardinality, NotUtf8, OwnedAttribute};
+use super::{Attributes, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, OwnedAttribute};
 
 column_group! {
     /// See the module. Every table of rows that name their resource has these, in this order.
@@ -33,9 +33,28 @@ impl Scope<'_> {
         let keys = self.attributes.iter().map(|entry| entry.key.len());
         self.name.len() + self.version.len() + self.schema_url.len() + keys.sum::<usize>()
     }
+
+    /// At least the bytes that a scope takes in `rows` rows, besides `Origin::ROW_BYTES` each.
+    pub(crate) fn stored_bytes(&self, rows: usize) -> usize {
+        let entries = self.attributes.iter().map(OwnedAttribute::entry_bytes);
+        let entries = entries.sum::<usize>().saturating_mul(rows);
+        let texts = 3 + self.attributes.len();
+        entries
+            .saturating_add(self.dictionary_bytes())
+            .saturating_add(texts * DICTIONARY_ENTRY_BYTES)
+    }
 }
 
 impl Origin {
+    /// Bytes of a row: five numbers, an offset and the resource's id, without what dictionaries and scope
+    /// attributes take.
+    pub(super) const ROW_BYTES: usize = 5 * 4 + 8 + 8;
+
+    /// Rows whose resource is filled in.
+    pub(super) fn rows(&self) -> usize {
+        self.resource_id.rows()
+    }
+
     /// Fills the scope columns up to `rows` rows.
     pub(crate) fn end_scope(&mut self, scope: &Scope<'_>, rows: usize) -> Result<(), NotUtf8> {
         let rows = rows - self.scope_dropped_attributes.rows();

@@ -5,7 +5,7 @@ use spanmill_schema::{Promoted, PromotedKind, ValueType};
 
 use super::block::BlockWriter;
 use super::column::{Buffer, Column, Picked};
-use super::{Attributes, Fixed, LowCardinality, NotUtf8, Strings};
+use super::{Attributes, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Strings};
 
 /// See the module.
 #[derive(Default)]
@@ -32,6 +32,17 @@ impl Promotion {
             columns: promoted.iter().map(|p| Typed::new(p.kind)).collect(),
             rows: 0,
         }
+    }
+
+    /// How many columns there are.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Bytes that `claim_keys` adds to a dictionary.
+    pub(crate) fn key_bytes(&self) -> usize {
+        let keys = self.keys.iter();
+        keys.map(|key| DICTIONARY_ENTRY_BYTES + key.len()).sum()
     }
 
     /// Gives the promoted keys the first dictionary keys of a chunk, so that the dictionary key of an

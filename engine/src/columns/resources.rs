@@ -10,7 +10,10 @@ use spanmill_schema::{TableId, ValueType};
 
 use super::canonical::{push_attributes, push_text, sort_attributes};
 use super::column::{Buffer, column_group, next_mark};
-use super::{Attributes, ColumnSet, Fixed, LowCardinality, NotUtf8, OwnedAttribute};
+use super::{
+    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, OwnedAttribute,
+    clear_buffer,
+};
 
 /// Identity of a resource: a hash of its canonical form, the same on every shard, host and day.
 pub(crate) type ResourceId = u64;
@@ -77,6 +80,15 @@ pub(crate) struct Resources {
 }
 
 impl Resources {
+    /// At least the bytes of a row besides its texts and attributes: fixed widths, numbers of dictionary
+    /// values, an offset; and service and schema URL in their dictionaries.
+    pub(crate) const ROW_BYTES: usize = 8 + 4 + 4 + 8 + 4 + 4 + 2 * DICTIONARY_ENTRY_BYTES;
+
+    /// At least the bytes that a service's name takes, besides a number in each row.
+    pub(crate) fn service_bytes(service: &[u8]) -> usize {
+        DICTIONARY_ENTRY_BYTES + service.len()
+    }
+
     /// Id and service name of a resource that was written today, by its encoded form.
     pub(crate) fn known(&self, encoded: &[u8], now: u32) -> Option<(ResourceId, Rc<[u8]>)> {
         let hash = self.hasher.hash_one(encoded);
@@ -154,7 +166,7 @@ impl Resources {
 
     /// A request begins: what was remembered before stays.
     pub(super) fn begin_request(&mut self) {
-        self.added.clear();
+        clear_buffer(&mut self.added);
     }
 }
 

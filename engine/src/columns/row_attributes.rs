@@ -5,7 +5,7 @@ use spanmill_schema::{Promoted, ValueType};
 use super::block::BlockWriter;
 use super::column::{Column, Picked, buffer_group};
 use super::promoted::Promotion;
-use super::{Attributes, NotUtf8};
+use super::{Attributes, DICTIONARY_ENTRY_BYTES, NotUtf8};
 
 buffer_group! {
     /// See the module.
@@ -49,6 +49,22 @@ impl RowAttributes {
     pub(crate) fn end_row(&mut self) {
         self.promoted.end_row();
         self.map.end_row();
+    }
+
+    /// At least the bytes that a row takes besides its entries: an offset, and in each typed column a number
+    /// and a new dictionary value, or a number of eight bytes.
+    pub(super) fn row_bytes(&self) -> usize {
+        8 + self.promoted.columns() * (4 + DICTIONARY_ENTRY_BYTES)
+    }
+
+    /// At least the bytes that are still added for `rows` rows: values that mean "absent", that value in
+    /// each dictionary, and in that of the map the keys which its first entry claims.
+    pub(super) fn fill_bytes(&self, rows: usize) -> usize {
+        let filled = self.promoted.columns() * (8 * rows + DICTIONARY_ENTRY_BYTES);
+        match self.map.has_no_keys() {
+            true => filled + self.promoted.key_bytes(),
+            false => filled,
+        }
     }
 
     /// Fills the typed columns up to the last row that was ended.

@@ -10,8 +10,8 @@ use super::column::{Buffer, column_group, next_mark};
 use super::metrics::MetricKind;
 use super::seal::NANOS_A_DAY;
 use super::{
-    Attributes, ColumnSet, Fixed, LowCardinality, NotUtf8, Origin, OwnedAttribute, ResourceId,
-    Scope,
+    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Origin,
+    OwnedAttribute, ResourceId, Scope, clear_buffer,
 };
 
 /// Series remembered by a shard, 48 bytes each with the table's slack. Past it the memory starts over,
@@ -89,6 +89,25 @@ pub(crate) struct Series {
 }
 
 impl Metric<'_> {
+    /// At least the bytes that a new series' row takes besides its attributes.
+    pub(crate) fn series_bytes(&self) -> usize {
+        // Fixed widths, numbers of dictionary values, and offsets; of dictionaries here: name, unit,
+        // description and service (those of scopes are in what they count themselves).
+        const ROW: usize = 8 + 3 + 3 * 4 + 8 + Origin::ROW_BYTES + 8 + 4;
+        let texts = self.name.len() + self.unit.len() + self.description.len();
+        let metadata = self.metadata.iter().map(OwnedAttribute::stored_bytes);
+        ROW + 4 * DICTIONARY_ENTRY_BYTES
+            + texts
+            + self.service.len()
+            + metadata.sum::<usize>()
+            + self.scope.stored_bytes(1)
+    }
+
+    /// At least the bytes that the name takes, besides a number in each row.
+    pub(crate) fn name_bytes(&self) -> usize {
+        DICTIONARY_ENTRY_BYTES + self.name.len()
+    }
+
     /// See [`MetricHash`]. `room` is overwritten.
     pub(crate) fn hash(&self, room: &mut Vec<u8>) -> MetricHash {
         room.clear();
@@ -173,7 +192,7 @@ impl Series {
 
     /// A request begins: what was remembered before stays.
     pub(super) fn begin_request(&mut self) {
-        self.added.clear();
+        clear_buffer(&mut self.added);
     }
 }
 

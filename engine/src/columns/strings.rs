@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::block::BlockWriter;
-use super::clear_buffer;
 use super::column::{Buffer, Column, Picked, next_mark};
 use super::varint::{push_varint, split_varint};
+use super::{clear_buffer, truncate_buffer};
 
 #[derive(Default)]
 pub(crate) struct Strings {
@@ -66,7 +66,7 @@ impl Buffer for Strings {
     }
 
     fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
-        self.bytes.truncate(next_mark(marks));
+        truncate_buffer(&mut self.bytes, next_mark(marks));
         self.rows = next_mark(marks);
     }
 
@@ -107,5 +107,19 @@ mod tests {
             (&column.data(None)[..], column.rows()),
             (&[2, b'a', b'b'][..], 1)
         );
+    }
+
+    /// Scenario: a request brings a text of 16 MiB after a short one, and is then refused.
+    /// Guarantee: its memory is given back at once.
+    #[test]
+    fn a_refused_outlier_gives_its_memory_back() {
+        let mut column = Strings::default();
+        column.push(b"kept");
+        let mut marks = Vec::new();
+        column.mark(&mut marks);
+        column.push(&vec![b'x'; 16 << 20]);
+        column.rollback(&mut marks.drain(..));
+        assert!(column.bytes.capacity() <= super::super::KEEP_BYTES);
+        assert_eq!(&column.data(None)[..], b"\x04kept");
     }
 }

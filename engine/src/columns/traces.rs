@@ -6,7 +6,8 @@ use spanmill_schema::{Promoted, TableId};
 use super::column::column_group;
 use super::nested::{Events, Links};
 use super::{
-    Attributes, ColumnSet, Fixed, LowCardinality, NotUtf8, Origin, RowAttributes, Strings,
+    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Origin,
+    RowAttributes, Strings,
 };
 
 column_group! {
@@ -74,6 +75,20 @@ impl TraceColumns {
             attributes: RowAttributes::new(promoted),
             ..TraceColumns::default()
         }
+    }
+
+    /// At least the bytes that a row takes, besides its texts, attributes, events and links.
+    pub(crate) fn row_bytes(&self) -> usize {
+        // Times, ids, lengths of two texts, flags, name, kind, status, dropped counts, offsets.
+        const ROW: usize =
+            16 + 32 + 2 * 5 + 4 + (4 + DICTIONARY_ENTRY_BYTES) + 1 + 1 + 3 * 4 + 2 * 8;
+        ROW + Origin::ROW_BYTES + self.attributes.row_bytes()
+    }
+
+    /// At least the bytes that rows take when their resource is filled in.
+    pub(crate) fn unfilled_bytes(&self) -> usize {
+        let rows = self.rows() - self.origin.rows();
+        rows * Origin::ROW_BYTES + self.attributes.fill_bytes(rows)
     }
 
     /// The attributes of the span that is being built.

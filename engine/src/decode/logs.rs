@@ -1,5 +1,6 @@
 //! Reads a log record, in whatever order its fields come.
 
+use super::growth::RECORD;
 use super::request::{Place, Rows, Walk};
 use super::value::{Merged, any_value_text, attribute};
 use super::wire::Reader;
@@ -17,7 +18,16 @@ impl Rows for LogColumns {
         _: &Place<'_>,
         walk: &mut Walk<'_>,
     ) -> Result<(), DecodeError> {
+        walk.foresee(message, &RECORD, self)?;
         record(message, self, walk)
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.row_bytes()
+    }
+
+    fn unfilled_bytes(&self) -> usize {
+        self.unfilled_bytes()
     }
 
     fn count(_: &[u8]) -> usize {
@@ -57,7 +67,7 @@ fn record(message: &[u8], logs: &mut LogColumns, walk: &mut Walk<'_>) -> Result<
             1 => row.timestamp = reader.fixed64(wire)?,
             2 => row.severity_number = small_enum(reader.varint(wire)?),
             3 => row.severity_text = reader.bytes(wire)?,
-            5 => body.push(reader.bytes(wire)?),
+            5 => body.push(reader.bytes(wire)?)?,
             6 => attribute(reader.bytes(wire)?, &mut walk.text, |key, kind, value| {
                 logs.attributes().push(key, kind, value)
             })?,

@@ -3,13 +3,18 @@
 
 use spanmill_schema::MetricType;
 
+use super::growth::{
+    EXPONENTIAL_POINT, HISTOGRAM_POINT, NUMBER_POINT, SUMMARY_POINT, owned_attribute_growth,
+};
 use super::points::{OfMetric, exponential_point, histogram_point, number_point, summary_point};
 use super::request::{Place, Rows, Walk, partitions};
 use super::resource::repeated_bytes;
 use super::value::{Merged, owned_attribute};
 use super::wire::Reader;
 use super::{DecodeError, small_enum, utf8};
-use crate::columns::{ColumnSet as _, Metric, MetricColumns, MetricKind, ResourceId, Scope};
+use crate::columns::{
+    ColumnSet as _, Metric, MetricColumns, MetricKind, OwnedAttribute, ResourceId, Scope,
+};
 
 impl Rows for MetricColumns {
     // A series holds its scope, a point does not.
@@ -28,6 +33,14 @@ impl Rows for MetricColumns {
         read_metric(message).map_or(0, |metric| metric.data.map_or(0, |data| data.points()))
     }
 
+    fn row_bytes(&self) -> usize {
+        MetricColumns::ROW_BYTES
+    }
+
+    fn unfilled_bytes(&self) -> usize {
+        self.unfilled_bytes()
+    }
+
     fn end_scope(&mut self, _: &Scope<'_>) -> Result<(), DecodeError> {
         Ok(())
     }
@@ -37,13 +50,20 @@ impl Rows for MetricColumns {
     }
 }
 
+/// The field of a metric's metadata.
+const METADATA: u32 = 12;
+
+type ReadPoint =
+    fn(&[u8], &OfMetric<'_>, &mut MetricColumns, &mut Walk<'_>) -> Result<(), DecodeError>;
+
 /// A metric, looked through.
 #[derive(Default)]
 struct Message<'a> {
     name: &'a [u8],
     description: &'a [u8],
     unit: &'a [u8],
-    metadata: Vec<&'a [u8]>,
+    /// What is foreseen of the metadata; 0 when there is none.
+    metadata_bytes: usize,
     data: Option<Data<'a>>,
 }
 
@@ -59,19 +79,19 @@ fn metric(
     columns: &mut MetricColumns,
     walk: &mut Walk<'_>,
 ) -> Result<(), DecodeError> {
-    let message = read_metric(message)?;
-    let Some(data) = &message.data else {
+    let head = read_metric(message)?;
+    let Some(data) = &head.data else {
         return Ok(());
     };
-    let mut metadata = Vec::new();
-    for part in &message.metadata {
-        owned_attribute(part, &mut walk.text, &mut metadata)?;
+    let owned = walk.owned();
+    if head.metadata_bytes > 0 {
+        walk.own_bytes(head.metadata_bytes, columns)?;
     }
     let metric = Metric {
-        name: utf8(message.name)?,
-        unit: utf8(message.unit)?,
-        description: utf8(message.description)?,
-        metadata,
+        name: utf8(head.name)?,
+        unit: utf8(head.unit)?,
+        description: utf8(head.description)?,
+        metadata: head.read_metadata(message, &mut walk.text)?,
         kind: data.read_kind()?,
         resource: place.resource,
         service: place.service,
@@ -82,11 +102,11 @@ fn metric(
         repeated: repeated_bytes(&metric.metadata) + repeated_bytes(&place.scope.attributes),
         metric: &metric,
     };
-    let point = match data.kind {
-        MetricType::Gauge | MetricType::Sum => number_point,
-        MetricType::Histogram => histogram_point,
-        MetricType::ExponentialHistogram => exponential_point,
-        MetricType::Summary => summary_point,
+    let (point, shape): (ReadPoint, _) = match data.kind {
+        MetricType::Gauge | MetricType::Sum => (number_point, &NUMBER_POINT),
+        MetricType::Histogram => (histogram_point, &HISTOGRAM_POINT),
+        MetricType::ExponentialHistogram => (exponential_point, &EXPONENTIAL_POINT),
+        MetricType::Summary => (summary_point, &SUMMARY_POINT),
     };
     let before = columns.rows();
     for part in data.message.parts() {
@@ -96,6 +116,7 @@ fn metric(
                 1 => {
                     let message = reader.bytes(wire)?;
                     let read = |walk: &mut Walk<'_>, columns: &mut MetricColumns| {
+                        walk.foresee(message, shape, columns)?;
                         point(message, &of, columns, walk)
                     };
                     walk.step(columns, || 1, read)?;
@@ -105,6 +126,8 @@ fn metric(
         }
     }
     walk.repeat(metric.name.len(), partitions(columns, before))?;
+    walk.grow(metric.name_bytes(), columns)?;
+    walk.disown(owned);
     Ok(columns.end_metric(metric.name, metric.kind)?)
 }
 
@@ -125,8 +148,8 @@ fn read_metric(message: &[u8]) -> Result<Message<'_>, DecodeError> {
                 metric.unit = reader.bytes(wire)?;
                 continue;
             }
-            12 => {
-                metric.metadata.push(reader.bytes(wire)?);
+            METADATA => {
+                metric.metadata_bytes += owned_attribute_growth(reader.bytes(wire)?);
                 continue;
             }
             5 => MetricType::Gauge,
@@ -142,7 +165,7 @@ fn read_metric(message: &[u8]) -> Result<Message<'_>, DecodeError> {
         let part = reader.bytes(wire)?;
         // The last kind on the wire holds; one that comes again is merged.
         match &mut metric.data {
-            Some(data) if data.kind == kind => data.message.push(part),
+            Some(data) if data.kind == kind => data.message.push(part)?,
             data => {
                 *data = Some(Data {
                     kind,
@@ -152,6 +175,27 @@ fn read_metric(message: &[u8]) -> Result<Message<'_>, DecodeError> {
         }
     }
     Ok(metric)
+}
+
+impl Message<'_> {
+    fn read_metadata(
+        &self,
+        message: &[u8],
+        text: &mut Vec<u8>,
+    ) -> Result<Vec<OwnedAttribute>, DecodeError> {
+        let mut metadata = Vec::new();
+        if self.metadata_bytes == 0 {
+            return Ok(metadata);
+        }
+        let mut reader = Reader::new(message);
+        while let Some((field, wire)) = reader.tag()? {
+            match field {
+                METADATA => owned_attribute(reader.bytes(wire)?, text, &mut metadata)?,
+                _ => reader.skip(field, wire)?,
+            }
+        }
+        Ok(metadata)
+    }
 }
 
 impl Data<'_> {

@@ -1,6 +1,8 @@
 //! Walks the protobuf bytes of a request and appends its rows to the columns of a shard, in one pass and
 //! without building messages. A request that turns out to be bad leaves nothing behind.
 
+mod allowance;
+mod growth;
 mod logs;
 mod metrics;
 mod points;
@@ -17,7 +19,7 @@ pub(crate) mod tests;
 use crate::columns::{Columns, NotUtf8};
 pub(crate) use rejected::Rejected;
 use request::Walk;
-use wire::WireError;
+pub(crate) use wire::WireError;
 
 /// What a request holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +43,7 @@ impl Signal {
     }
 }
 
-/// When a request came, and which times its rows may have, in Unix nanoseconds.
+/// When a request came, which times its rows may have, in Unix nanoseconds, and how much they may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) now: u64,
@@ -49,6 +51,9 @@ pub(crate) struct Arrival {
     pub(crate) earliest: u64,
     /// Rows newer than this are rejected.
     pub(crate) latest: u64,
+    /// Bytes that the request may take in columns (as `Columns::bytes` counts them). It is refused before
+    /// they hold more. Their buffers may be twice as large, and the one that just grows three times.
+    pub(crate) column_bytes_max: usize,
 }
 
 impl Arrival {
@@ -109,11 +114,24 @@ pub(crate) enum DecodeError {
          {SCOPE_BYTES_MAX} bytes; send fewer rows at a time, rows of fewer hours, or smaller scopes"
     )]
     ScopeTooLarge,
+    /// A few bytes on the wire would become many in columns, or many would become too many.
+    #[error(
+        "decoded, the request would take more than the {bytes_max} bytes that there are for it; send \
+         smaller batches"
+    )]
+    ColumnsTooLarge { bytes_max: usize },
+    /// Protobuf merges such fields; nobody sends them, and remembering them would cost memory.
+    #[error("a field that comes once at most comes more than {PARTS_MAX} times in one message")]
+    TooManyParts,
 }
 
 /// Levels of arrays and maps inside an attribute value. protobuf's own libraries stop at 100 levels of
 /// messages, which is about 30 maps or 47 arrays inside each other.
 pub(crate) const VALUE_DEPTH_MAX: usize = 32;
+
+/// How often a message may hold a field that is one message and would be merged. 16 bytes are kept for each,
+/// in a vector of up to twice the size, on each of up to `VALUE_DEPTH_MAX` levels: 1 MiB.
+pub(crate) const PARTS_MAX: usize = 1024;
 
 /// Bytes that one request may have stored of what it sends once: attributes of scopes and of metrics'
 /// metadata, which each span, record or series holds, and names of scopes, services and metrics, which each
@@ -130,7 +148,17 @@ impl From<NotUtf8> for DecodeError {
 impl DecodeError {
     /// Whether it is the request that is bad, and not one row in it.
     fn is_of_request(&self) -> bool {
-        matches!(self, DecodeError::Wire(_) | DecodeError::ScopeTooLarge)
+        match self {
+            DecodeError::Wire(_)
+            | DecodeError::ScopeTooLarge
+            | DecodeError::ColumnsTooLarge { .. } => true,
+            DecodeError::NotUtf8
+            | DecodeError::IdLength { .. }
+            | DecodeError::IdZero { .. }
+            | DecodeError::Time { .. }
+            | DecodeError::TooDeep
+            | DecodeError::TooManyParts => false,
+        }
     }
 }
 
@@ -165,7 +193,8 @@ pub(crate) fn walk(
     }
 }
 
-fn walk_once(
+/// One pass of `walk`, which leaves out bad rows only when there is a `rejected` to add them to.
+pub(crate) fn walk_once(
     signal: Signal,
     body: &[u8],
     columns: &mut Columns,

@@ -185,6 +185,9 @@ fn end_point(
     row.series_id = match walk.series.known(key, row.timestamp) {
         Some(id) => id,
         None => {
+            // The columns may be measured here, and then count of this row only what was appended yet.
+            let bytes = of.metric.series_bytes() + MetricColumns::ROW_BYTES;
+            walk.foresee_owned(&[message], attributes, bytes, columns)?;
             let mut owned = Vec::new();
             let mut reader = Reader::new(message);
             while let Some((field, wire)) = reader.tag()? {

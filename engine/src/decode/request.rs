@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use super::allowance::Allowance;
 use super::rejected::Rejected;
 use super::resource::{read_scope, repeated_bytes, resolve};
 use super::value::Merged;
@@ -26,6 +27,12 @@ pub(super) trait Rows: ColumnSet + Sized {
 
     /// How many rows an item stands for, as its sender counts them.
     fn count(message: &[u8]) -> usize;
+
+    /// What each row takes at most, whatever it holds, in bytes.
+    fn row_bytes(&self) -> usize;
+
+    /// Bytes that rows will still take when their scope and resource end.
+    fn unfilled_bytes(&self) -> usize;
 
     /// Fills the columns that hold the scope, for rows that have none yet.
     fn end_scope(&mut self, scope: &Scope<'_>) -> Result<(), DecodeError>;
@@ -55,6 +62,7 @@ pub(super) struct Walk<'c> {
     pub(super) rejected: Option<Rejected>,
     /// Bytes of what this request has once and is stored with each row, series or block.
     repeated: usize,
+    pub(super) allowance: Allowance,
 }
 
 impl<'c> Walk<'c> {
@@ -72,6 +80,7 @@ impl<'c> Walk<'c> {
             room: Vec::new(),
             rejected,
             repeated: 0,
+            allowance: Allowance::default(),
         }
     }
 
@@ -81,6 +90,7 @@ impl<'c> Walk<'c> {
         body: &[u8],
         rows: &mut R,
     ) -> Result<(), DecodeError> {
+        self.allow(rows);
         let mut reader = Reader::new(body);
         while let Some((field, wire)) = reader.tag()? {
             match field {
@@ -97,6 +107,8 @@ impl<'c> Walk<'c> {
 
     fn resource<R: Rows>(&mut self, message: &[u8], rows: &mut R) -> Result<(), DecodeError> {
         let (resource, schema_url) = look_ahead(message)?;
+        let row = Resources::ROW_BYTES + schema_url.len();
+        self.foresee_owned(resource.parts(), 1, row, rows)?;
         let mut marks = Vec::new();
         self.resources.mark(&mut marks);
         let (resources, now) = (&mut *self.resources, self.arrival.now_seconds());
@@ -117,6 +129,7 @@ impl<'c> Walk<'c> {
             }
         }
         self.repeat(service.len(), partitions(rows, before))?;
+        self.grow(Resources::service_bytes(&service), rows)?;
         if rows.rows() == before {
             // Nothing refers to it.
             self.resources.rollback(&mut marks.drain(..));
@@ -132,6 +145,8 @@ impl<'c> Walk<'c> {
         rows: &mut R,
     ) -> Result<(), DecodeError> {
         let (scope, schema_url) = look_ahead(message)?;
+        let owned = self.owned();
+        self.own(scope.parts(), 3, rows)?;
         let scope = &read_scope(&scope, schema_url)?;
         let place = Place {
             resource,
@@ -157,7 +172,9 @@ impl<'c> Walk<'c> {
             let times = rows.rows() - before;
             self.repeat(repeated_bytes(&scope.attributes), times)?;
             self.repeat(scope.dictionary_bytes(), partitions(rows, before))?;
+            self.grow(scope.stored_bytes(times), rows)?;
         }
+        self.disown(owned);
         rows.end_scope(scope)
     }
 
@@ -177,8 +194,10 @@ impl<'c> Walk<'c> {
         rows.mark(&mut marks);
         self.resources.mark(&mut marks);
         self.series.mark(&mut marks);
+        let owned = self.owned();
         match part(self, rows) {
             Err(error) if !error.is_of_request() => {
+                self.disown(owned);
                 let mut marks = marks.drain(..);
                 rows.rollback(&mut marks);
                 self.resources.rollback(&mut marks);
@@ -221,7 +240,7 @@ fn look_ahead(message: &[u8]) -> Result<(Merged<'_>, &[u8]), DecodeError> {
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag()? {
         match field {
-            1 => head.push(reader.bytes(wire)?),
+            1 => head.push(reader.bytes(wire)?)?,
             3 => schema_url = reader.bytes(wire)?,
             _ => reader.skip(field, wire)?,
         }

@@ -1,5 +1,6 @@
 //! Reads a span with its events and links, in whatever order their fields come.
 
+use super::growth::SPAN;
 use super::request::{Place, Rows, Walk};
 use super::value::attribute;
 use super::wire::Reader;
@@ -16,7 +17,16 @@ impl Rows for TraceColumns {
         _: &Place<'_>,
         walk: &mut Walk<'_>,
     ) -> Result<(), DecodeError> {
+        walk.foresee(message, &SPAN, self)?;
         span(message, self, &mut walk.text, walk.arrival)
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.row_bytes()
+    }
+
+    fn unfilled_bytes(&self) -> usize {
+        self.unfilled_bytes()
     }
 
     fn count(_: &[u8]) -> usize {

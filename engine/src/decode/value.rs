@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use spanmill_schema::ValueType;
 
 use super::wire::Reader;
-use super::{DecodeError, VALUE_DEPTH_MAX, utf8};
+use super::{DecodeError, PARTS_MAX, VALUE_DEPTH_MAX, utf8};
 use crate::columns::OwnedAttribute;
 
 /// A field that protobuf merges when it comes more than once: its encodings, which read one after the
@@ -24,14 +24,35 @@ pub(super) enum Merged<'a> {
     Parts(Vec<&'a [u8]>),
 }
 
+/// There is no room for one part more. A type of its own, because it costs less to return than a
+/// `DecodeError`.
+pub(super) struct TooManyParts;
+
+impl From<TooManyParts> for DecodeError {
+    fn from(_: TooManyParts) -> Self {
+        DecodeError::TooManyParts
+    }
+}
+
 impl<'a> Merged<'a> {
     #[inline]
-    pub(super) fn push(&mut self, part: &'a [u8]) {
+    pub(super) fn push(&mut self, part: &'a [u8]) -> Result<(), TooManyParts> {
+        if let Merged::Absent = self {
+            *self = Merged::Whole(part);
+            return Ok(());
+        }
+        self.push_another(part)
+    }
+
+    #[cold]
+    fn push_another(&mut self, part: &'a [u8]) -> Result<(), TooManyParts> {
         match self {
             Merged::Absent => *self = Merged::Whole(part),
             Merged::Whole(whole) => *self = Merged::Parts(vec![whole, part]),
-            Merged::Parts(parts) => parts.push(part),
+            Merged::Parts(parts) if parts.len() < PARTS_MAX => parts.push(part),
+            Merged::Parts(_) => return Err(TooManyParts),
         }
+        Ok(())
     }
 
     #[inline]
@@ -134,7 +155,7 @@ fn read_key_value(message: &[u8]) -> Result<(&[u8], Merged<'_>), DecodeError> {
     while let Some((field, wire)) = reader.tag()? {
         match field {
             1 => key = reader.bytes(wire)?,
-            2 => value.push(reader.bytes(wire)?),
+            2 => value.push(reader.bytes(wire)?)?,
             _ => reader.skip(field, wire)?,
         }
     }
@@ -171,7 +192,7 @@ fn read_any_value_part<'a>(
                     value = AnyValue::Array(Merged::default());
                 }
                 if let AnyValue::Array(array) = &mut value {
-                    array.push(reader.bytes(wire)?);
+                    array.push(reader.bytes(wire)?)?;
                 }
             }
             6 => {
@@ -179,7 +200,7 @@ fn read_any_value_part<'a>(
                     value = AnyValue::Map(Merged::default());
                 }
                 if let AnyValue::Map(map) = &mut value {
-                    map.push(reader.bytes(wire)?);
+                    map.push(reader.bytes(wire)?)?;
                 }
             }
             7 => value = AnyValue::Bytes(reader.bytes(wire)?),

@@ -89,7 +89,11 @@ impl Handle {
             .min(packed.len().saturating_mul(RATIO_MAX))
             .clamp(ROOM_MIN, limit.max(ROOM_MIN));
         while !rest.is_empty() {
-            plain.reserve(room);
+            // One byte past the limit tells a body of just the limit from a larger one. As `plain` grows it
+            // doubles, but not past that either.
+            let room_max = limit + 1 - plain.len();
+            room = room.min(room_max);
+            plain.reserve_exact(plain.len().clamp(room, room_max));
             match self.member(wrapping, rest, plain, room) {
                 Ok(consumed) => {
                     rest = &rest[consumed..];
@@ -98,8 +102,8 @@ impl Handle {
                         return Err(InflateError::Broken);
                     }
                 }
-                Err(Failure::NoRoom) if room > limit => return Err(InflateError::TooLarge),
-                Err(Failure::NoRoom) => room = room.saturating_mul(2).min(limit + 1),
+                Err(Failure::NoRoom) if room == room_max => return Err(InflateError::TooLarge),
+                Err(Failure::NoRoom) => room = room.saturating_mul(2),
                 Err(Failure::Broken) => return Err(InflateError::Broken),
             }
             if plain.len() > limit {

@@ -295,6 +295,18 @@ fn too_long() -> InsertError {
     ))
 }
 
+/// Reads all that `answer` holds as the answer to an INSERT or to hello; an error is its text.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_answer(mut answer: &[u8], to_insert: bool) -> Result<(), String> {
+    let read = async {
+        match to_insert {
+            true => read_confirmation(&mut answer).await,
+            false => read_hello(&mut answer).await.map(drop),
+        }
+    };
+    futures_lite::future::block_on(read).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 use futures_lite::FutureExt as _;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use answer::read_answer;
 pub(crate) use batch::{Batch, InsertsSeen};
 pub(crate) use error::InsertError;
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod schema;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use serde::de::DeserializeSeed;
 

@@ -1,119 +1,49 @@
-//! OTLP/gRPC: HTTP/2 connections, unary Export calls, and gRPC's own way of saying how it went.
+//! OTLP/gRPC: one unary Export call from its headers on, and gRPC's own way of saying how it went.
 //! Sources: "gRPC over HTTP2" (PROTOCOL-HTTP2.md of grpc/grpc) and the OTLP specification.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use h2::RecvStream;
-use h2::server::{Builder, SendResponse};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use prost::Message as _;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::request::{Body, Syntax, encoding};
+use super::peer::Peer;
+use super::progress::in_time;
+use super::request::{Body, encoding};
 use super::response::ExportResponse;
-use super::{Linger, Stop, route, stopped};
+use super::{Calling, route};
+use crate::decode::Signal;
+use crate::form::{Form, Syntax};
 use crate::inflate::{ENCODINGS, Encoding};
-use crate::limits::{
-    BODY_TIMEOUT, CONNECTION_WINDOW, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, FRAME_BYTES, HEAD_TIMEOUT,
-    HEADER_BYTES_MAX, RESET_MEMORY, STREAM_WINDOW, STREAMS_MAX,
-};
+use crate::limits::{CALLS_MAX, DISCARD_BYTES_MAX, DISCARD_TIMEOUT};
 use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
 use crate::shard::Shard;
 
-/// What every HTTP/2 connection begins with.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A gRPC message's own prefix: one byte "compressed", four bytes length.
 const PREFIX: usize = 5;
-/// The answer to a client that speaks HTTP/1 here.
-const WRONG_PROTOCOL: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
-    content-type: text/plain\r\nconnection: close\r\ncontent-length: 73\r\n\r\n\
-    this port speaks OTLP/gRPC (HTTP/2); send OTLP/HTTP to the OTLP/HTTP port";
 /// Characters that `grpc-message` must not hold as they are.
 const MESSAGE_ESCAPES: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Serves one connection until its peer or the engine ends it.
-pub(super) async fn serve<R: Reactor>(mut stream: Linger<R>, shard: Rc<Shard>, mut stop: Stop) {
-    let preface = tokio::select! {
-        biased;
-        () = stopped(&mut stop) => return,
-        preface = within::<R, _>(HEAD_TIMEOUT, read_preface(&mut stream)) => preface,
-    };
-    let Some(Ok(seen)) = preface else { return };
-    if seen != PREFACE {
-        // The peer may be gone already; there is nobody else to tell.
-        let _ = stream.write_all(WRONG_PROTOCOL).await;
-        let _ = stream.shutdown().await;
-        return;
-    }
-    stream.unread(seen);
-    let handshake = Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME_BYTES)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEADER_BYTES_MAX)
-        .max_concurrent_reset_streams(STREAMS_MAX as usize)
-        .reset_stream_duration(RESET_MEMORY)
-        .handshake::<_, Bytes>(stream);
-    let Ok(mut connection) = handshake.await else {
-        return;
-    };
-    let mut stopping = false;
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = stopped(&mut stop), if !stopping => {
-                stopping = true;
-                connection.graceful_shutdown();
-                continue;
-            }
-            next = connection.accept() => next,
-        };
-        match next {
-            Some(Ok((request, respond))) => {
-                let shard = Rc::clone(&shard);
-                R::spawn(async move { call::<R>(request, respond, &shard).await });
-            }
-            Some(Err(error)) => {
-                tracing::debug!(%error, "an HTTP/2 connection failed");
-                return;
-            }
-            None => return,
-        }
-    }
-}
-
-/// Reads until the preface is complete or cannot become one.
-async fn read_preface(
-    stream: &mut (impl tokio::io::AsyncRead + Unpin),
-) -> std::io::Result<Vec<u8>> {
-    let mut seen = Vec::with_capacity(PREFACE.len());
-    while seen.len() < PREFACE.len() && PREFACE.starts_with(&seen) {
-        let missing = PREFACE.len() - seen.len();
-        let count = stream.take(missing as u64).read_buf(&mut seen).await?;
-        if count == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(seen)
-}
-
-async fn call<R: Reactor>(
+/// Answers one call, and sees that its answer is taken.
+pub(super) async fn call<R: Reactor>(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
+    calling: Calling,
     shard: &Rc<Shard>,
 ) {
     shard.metrics.grpc.requests.inc();
     let (head, mut body) = request.into_parts();
     let answer = if is_grpc(&head.headers) {
-        match export::<R>(&head, &mut body, shard).await {
-            Ok(taken) => send_taken(&mut respond, &taken),
+        match export::<R>(head, &mut body, calling.peer(), shard).await {
+            Ok(taken) => send_taken::<R>(&mut respond, &taken, calling.peer()).await,
             Err(refusal) => {
                 shard.metrics.refused(refusal.kind);
                 send_refusal(&mut respond, &refusal)
@@ -124,7 +54,10 @@ async fn call<R: Reactor>(
         send_not_grpc(&mut respond)
     };
     match answer {
-        Ok(()) => discard::<R>(body).await,
+        Ok(()) => {
+            calling.peer().answered();
+            discard::<R>(body).await;
+        }
         Err(error) => tracing::debug!(%error, "an answer could not be sent"),
     }
 }
@@ -155,24 +88,23 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 async fn export<R: Reactor>(
-    head: &Parts,
+    head: Parts,
     stream: &mut RecvStream,
+    peer: &Peer,
     shard: &Rc<Shard>,
 ) -> Result<ExportResponse, Refusal> {
-    let path = head.uri.path();
-    let signal = route::of_method(path).filter(|_| head.method == Method::POST);
-    let signal = signal.ok_or_else(|| {
-        Refusal::new(
-            Kind::NotFound,
-            format!("{path} is not a method of this server"),
-        )
-    })?;
-    let encoding = encoding(head.headers.get("grpc-encoding"))?;
+    let (signal, encoding) = asked(&head)?;
+    // Up to 16 KiB of headers that nothing counts, for each of 256 streams.
+    drop(head);
+    if peer.calls() > CALLS_MAX {
+        return Err(Refusal::unavailable(
+            "too many requests of this connection wait to be stored",
+        ));
+    }
     let mut body = Body::begin(shard, PREFIX)?;
-    let gathered = gather(stream, &mut body, shard);
-    within::<R, _>(BODY_TIMEOUT, gathered)
-        .await
-        .unwrap_or_else(|| Err(Refusal::too_slow()))?;
+    let arrived = Cell::new(0);
+    let gathered = gather(stream, &mut body, &arrived, shard);
+    in_time::<R>(peer, &arrived, gathered).await?;
     let encoding = match body.bytes()[0] {
         0 => Encoding::Identity,
         1 if encoding != Encoding::Identity => encoding,
@@ -183,28 +115,48 @@ async fn export<R: Reactor>(
             ));
         }
     };
-    let rejected = body.store(signal, encoding, Syntax::Protobuf).await?;
+    let form = Form {
+        signal,
+        encoding,
+        syntax: Syntax::Protobuf,
+    };
+    let rejected = body.store::<R>(form).await?;
     Ok(ExportResponse::new(&rejected))
 }
 
-/// Gathers the one message of a unary call.
+/// The signal that the call's path takes, and what its message is compressed with if it is.
+fn asked(head: &Parts) -> Result<(Signal, Encoding), Refusal> {
+    let path = head.uri.path();
+    let signal = route::of_method(path).filter(|_| head.method == Method::POST);
+    let signal = signal.ok_or_else(|| {
+        Refusal::new(
+            Kind::NotFound,
+            format!("{path} is not a method of this server"),
+        )
+    })?;
+    Ok((signal, encoding(head.headers.get("grpc-encoding"))?))
+}
+
+/// Gathers the one message of a unary call; `arrived` says how much of it is there.
 async fn gather(
     stream: &mut RecvStream,
     body: &mut Body,
+    arrived: &Cell<usize>,
     shard: &Rc<Shard>,
 ) -> Result<(), Refusal> {
     let mut whole = None;
     while let Some(data) = stream.data().await {
         let data = data.map_err(|error| cut_short(&error))?;
+        if whole.is_none() {
+            whole = message_end(body, &data)?;
+        }
         body.push(&data)?;
+        arrived.set(body.bytes().len());
         shard.metrics.grpc.received_bytes.inc_by(data.len() as u64);
         stream
             .flow_control()
             .release_capacity(data.len())
             .map_err(|error| cut_short(&error))?;
-        if whole.is_none() {
-            whole = message_end(body)?;
-        }
         if whole.is_some_and(|whole| body.bytes().len() > whole) {
             return Err(Refusal::new(
                 Kind::Invalid,
@@ -221,12 +173,21 @@ async fn gather(
     Ok(())
 }
 
-/// Where the message ends, once its prefix is there.
-fn message_end(body: &Body) -> Result<Option<usize>, Refusal> {
-    let Some(prefix) = body.bytes().first_chunk::<PREFIX>() else {
+/// Where the message ends, once its prefix is there with what comes `next`. That it is too large is said
+/// before there may be no room for what came of it.
+fn message_end(body: &Body, next: &[u8]) -> Result<Option<usize>, Refusal> {
+    let mut prefix = [0; PREFIX];
+    let bytes = body.bytes().iter().chain(next);
+    if prefix
+        .iter_mut()
+        .zip(bytes)
+        .map(|(to, from)| *to = *from)
+        .count()
+        < PREFIX
+    {
         return Ok(None);
-    };
-    let [_, length @ ..] = *prefix;
+    }
+    let [_, length @ ..] = prefix;
     let length = u32::from_be_bytes(length) as usize;
     body.announce(length)?;
     Ok(Some(PREFIX + length))
@@ -247,18 +208,42 @@ fn response() -> Response<()> {
     response
 }
 
-/// The request was taken: one message, and that all went well.
-fn send_taken(respond: &mut SendResponse<Bytes>, taken: &ExportResponse) -> Result<(), h2::Error> {
+/// The request was taken: one message, and that all went well. A peer that gives no credit for so little
+/// has its stream reset after a while, so that it cannot hold all its streams for ever.
+async fn send_taken<R: Reactor>(
+    respond: &mut SendResponse<Bytes>,
+    taken: &ExportResponse,
+    peer: &Peer,
+) -> Result<(), h2::Error> {
     let length = taken.encoded_len();
     let mut message = BytesMut::with_capacity(PREFIX + length);
     message.put_u8(0);
     message.put_u32(length as u32);
     message.put(&taken.encode_to_vec()[..]);
     let mut stream = respond.send_response(response(), false)?;
+    stream.reserve_capacity(message.len());
+    let credit = credit(&mut stream, message.len());
+    match within::<R, _>(peer.limits().answer, credit).await {
+        Some(credit) => credit?,
+        None => {
+            stream.send_reset(Reason::CANCEL);
+            return Err(Reason::CANCEL.into());
+        }
+    }
     stream.send_data(message.freeze(), false)?;
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     stream.send_trailers(trailers)
+}
+
+/// Waits until the peer takes `length` bytes on this stream.
+async fn credit(stream: &mut SendStream<Bytes>, length: usize) -> Result<(), h2::Error> {
+    while stream.capacity() < length {
+        let more = std::future::poll_fn(|context| stream.poll_capacity(context)).await;
+        // The stream was reset, or its connection is gone.
+        more.unwrap_or_else(|| Err(Reason::CANCEL.into()))?;
+    }
+    Ok(())
 }
 
 fn send_refusal(respond: &mut SendResponse<Bytes>, refusal: &Refusal) -> Result<(), h2::Error> {

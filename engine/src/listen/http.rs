@@ -1,6 +1,7 @@
 //! OTLP/HTTP: HTTP/1.1 connections, POST of protobuf bodies, and answers as `google.rpc.Status`.
 //! Source: the OTLP specification, "OTLP/HTTP".
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -16,11 +17,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 
-use super::request::{Body, Syntax, encoding};
+use super::peer::{End, Peer, Why};
+use super::progress::in_time;
+use super::request::{Body, encoding};
 use super::response::ExportResponse;
-use super::{Linger, Stop, route, stopped};
+use super::{Calling, Linger, Stop, route, stopped};
+use crate::form::{Form, Syntax};
 use crate::inflate::ENCODINGS;
-use crate::limits::{BODY_TIMEOUT, DISCARD_BYTES_MAX, DISCARD_TIMEOUT, HTTP1_HEAD_BYTES_MAX};
+use crate::limits::{DISCARD_BYTES_MAX, DISCARD_TIMEOUT, HTTP1_BUFFER_BYTES, HTTP1_HEAD_BYTES_MAX};
 use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
 use crate::shard::Shard;
@@ -33,44 +37,61 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// Serves one OTLP/HTTP connection until its peer or the engine ends it.
 pub(super) async fn serve<R: Reactor>(stream: Linger<R>, shard: Rc<Shard>, stop: Stop) {
-    answer_http::<R, _>(stream, stop, |request| {
+    answer_http::<R, _>(stream, stop, |request, calling| {
         let shard = Rc::clone(&shard);
-        async move { call::<R>(request, &shard).await }
+        async move { call::<R>(request, calling, &shard).await }
     })
     .await;
 }
 
-/// Serves one HTTP/1.1 connection with `answer`, within the bounds that all of them have.
+/// Serves one HTTP/1.1 connection with `answer`, within the bounds that all of them have. The request is
+/// in flight for as long as `answer` or what it spawns keeps its `Calling`.
 pub(crate) async fn answer_http<R: Reactor, F: Future<Output = Answer>>(
     stream: Linger<R>,
     mut stop: Stop,
-    answer: impl Fn(Request<Incoming>) -> F,
+    answer: impl Fn(Request<Incoming>, Calling) -> F,
 ) {
+    let peer = Rc::clone(stream.peer());
     let service = service_fn(|request| {
-        let answer = answer(request);
+        peer.head_ends();
+        let answer = answer(request, peer.call());
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         .max_header_size(HTTP1_HEAD_BYTES_MAX)
+        .max_buf_size(HTTP1_BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut handled = None;
+    loop {
+        tokio::select! {
+            biased;
+            end = peer.asked_for_more(handled) => match end {
+                End::Finish => {
+                    handled = Some(end);
+                    connection.as_mut().graceful_shutdown();
+                }
+                End::Leave | End::Calm | End::Cut => return,
+            },
+            () = stopped(&mut stop), if handled.is_none() => peer.end(End::Finish, Why::Stop),
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "an HTTP/1 connection failed");
+                }
+                return;
+            }
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP/1 connection failed");
     }
 }
 
-async fn call<R: Reactor>(request: Request<Incoming>, shard: &Rc<Shard>) -> Answer {
+async fn call<R: Reactor>(
+    request: Request<Incoming>,
+    calling: Calling,
+    shard: &Rc<Shard>,
+) -> Answer {
     shard.metrics.http.requests.inc();
     let (head, mut body) = request.into_parts();
-    match export::<R>(&head, &mut body, shard).await {
+    match export::<R>(&head, &mut body, calling.peer(), shard).await {
         Ok(answer) => answer,
         Err(refusal) => {
             shard.metrics.refused(refusal.kind);
@@ -85,7 +106,7 @@ async fn call<R: Reactor>(request: Request<Incoming>, shard: &Rc<Shard>) -> Answ
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(header::CONNECTION, close);
             } else {
-                R::spawn(discard::<R>(body));
+                R::spawn(discard::<R>(body, calling));
             }
             answer
         }
@@ -94,7 +115,7 @@ async fn call<R: Reactor>(request: Request<Incoming>, shard: &Rc<Shard>) -> Answ
 
 /// Reads off what a refused request still brings, while its answer is sent already: the connection then
 /// goes on with the next request.
-async fn discard<R: Reactor>(mut body: Incoming) {
+async fn discard<R: Reactor>(mut body: Incoming, _calling: Calling) {
     let mut left = DISCARD_BYTES_MAX;
     let rest = async {
         while let Some(Ok(frame)) = body.frame().await {
@@ -128,6 +149,7 @@ fn syntax(kind: &str) -> Option<Syntax> {
 async fn export<R: Reactor>(
     head: &Parts,
     incoming: &mut Incoming,
+    peer: &Peer,
     shard: &Rc<Shard>,
 ) -> Result<Answer, Refusal> {
     let path = head.uri.path();
@@ -150,6 +172,7 @@ async fn export<R: Reactor>(
     let encoding = encoding(head.headers.get(header::CONTENT_ENCODING))?;
     let mut body = Body::begin(shard, 0)?;
     body.announce(incoming.size_hint().lower() as usize)?;
+    let arrived = Cell::new(0);
     let gathered = async {
         while let Some(frame) = incoming.frame().await {
             let frame = frame.map_err(|error| {
@@ -158,14 +181,18 @@ async fn export<R: Reactor>(
             if let Some(data) = frame.data_ref() {
                 shard.metrics.http.received_bytes.inc_by(data.len() as u64);
                 body.push(data)?;
+                arrived.set(body.bytes().len());
             }
         }
         Ok(())
     };
-    within::<R, _>(BODY_TIMEOUT, gathered)
-        .await
-        .unwrap_or_else(|| Err(Refusal::too_slow()))?;
-    let rejected = body.store(signal, encoding, syntax).await?;
+    in_time::<R>(peer, &arrived, gathered).await?;
+    let form = Form {
+        signal,
+        encoding,
+        syntax,
+    };
+    let rejected = body.store::<R>(form).await?;
     let taken = ExportResponse::new(&rejected);
     Ok(whole(match syntax {
         Syntax::Protobuf => (PROTOBUF, taken.encode_to_vec()),

@@ -3,12 +3,17 @@
 
 use std::rc::Rc;
 
+use tokio::sync::oneshot;
+
+use crate::balance::{HandedAnswer, HandedBody, Place};
 use crate::decode::{Rejected, Signal};
+use crate::form::{Form, Syntax};
 use crate::inflate::{ENCODINGS, Encoding, InflateError};
 use crate::json::{self, JsonError};
 use crate::memory::Reservation;
+use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
-use crate::shard::Shard;
+use crate::shard::{Accepted, Shard};
 
 /// The encoding that `grpc-encoding` or `content-encoding` names.
 pub(super) fn encoding(header: Option<&http::HeaderValue>) -> Result<Encoding, Refusal> {
@@ -23,13 +28,6 @@ pub(super) fn encoding(header: Option<&http::HeaderValue>) -> Result<Encoding, R
     })
 }
 
-/// What a decompressed body is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Syntax {
-    Protobuf,
-    Json,
-}
-
 /// A body while it arrives.
 pub(super) struct Body {
     shard: Rc<Shard>,
@@ -37,6 +35,8 @@ pub(super) struct Body {
     framing: usize,
     bytes: Vec<u8>,
     reservation: Reservation,
+    /// How many of these bytes the shard that handed them over has reserved.
+    reserved_elsewhere: usize,
 }
 
 impl Body {
@@ -48,6 +48,7 @@ impl Body {
             shard: Rc::clone(shard),
             bytes: shard.buffer(),
             reservation: shard.memory.reservation(),
+            reserved_elsewhere: 0,
         })
     }
 
@@ -72,14 +73,64 @@ impl Body {
         &self.bytes
     }
 
-    /// Decompresses and walks what follows the framing, waits until its rows are stored, and says which
-    /// were left out.
-    pub(super) async fn store(
+    /// Decompresses and walks what follows the framing, here or in a shard that has less to do, waits until
+    /// its rows are stored, and says which were left out.
+    pub(super) async fn store<R: Reactor>(mut self, form: Form) -> Result<Rejected, Refusal> {
+        if let Some(balance) = &self.shard.balance
+            && let Some(place) = balance.place_body(self.bytes.len())
+        {
+            return self.hand_over::<R>(form, place).await;
+        }
+        let accepted = self.walk(form)?;
+        accepted.answer().await
+    }
+
+    /// Lets the shard of `place` do it. Until that has answered, the body stays reserved here.
+    async fn hand_over<R: Reactor>(
         mut self,
-        signal: Signal,
-        encoding: Encoding,
-        syntax: Syntax,
+        form: Form,
+        place: Place,
     ) -> Result<Rejected, Refusal> {
+        let shard = Rc::clone(&self.shard);
+        let (answer, answered) = oneshot::channel();
+        let handed = HandedBody {
+            bytes: std::mem::take(&mut self.bytes),
+            framing: self.framing,
+            form,
+            place,
+            answer,
+        };
+        let sent = shard
+            .balance
+            .as_ref()
+            .map(|balance| balance.hand_over(handed));
+        if let Some(Err(unsent)) = sent {
+            self.bytes = unsent.bytes;
+            drop(unsent.place);
+            return self.walk(form)?.answer().await;
+        }
+        shard.metrics.bodies_handed_over.inc();
+        // A request that is walked here is answered in this time, too. What ends it is a fault of the
+        // other shard: its rows may be stored, or not.
+        let limit = shard.config.ack_timeout + shard.config.insert_timeout;
+        match within::<R, _>(limit, answered).await {
+            Some(Ok(HandedAnswer { stored, buffer })) => {
+                shard.keep_buffer(buffer);
+                stored
+            }
+            _ => Err(Refusal::unavailable(
+                "the shard that was to store the request gave no answer; retry later",
+            )),
+        }
+    }
+
+    /// Decompresses what follows the framing and walks it into this shard's columns.
+    fn walk(&mut self, form: Form) -> Result<Accepted, Refusal> {
+        let Form {
+            signal,
+            encoding,
+            syntax,
+        } = form;
         if encoding != Encoding::Identity {
             self.step(|shard, packed, plain| inflate(shard, encoding, packed, plain))?;
         }
@@ -90,10 +141,7 @@ impl Body {
         // The bytes are in the columns now, and counted there.
         self.shard.keep_buffer(std::mem::take(&mut self.bytes));
         self.reservation.set(0);
-        if let Some(waiting) = accepted.waiting {
-            waiting.answer().await?;
-        }
-        Ok(accepted.rejected)
+        Ok(accepted)
     }
 
     /// Replaces the body by what `make` makes of it. Only these two are ever held at once.
@@ -107,10 +155,51 @@ impl Body {
         let last = std::mem::replace(&mut self.bytes, next);
         self.framing = 0;
         made?;
-        self.reservation.shrink(last.len());
+        let elsewhere = std::mem::take(&mut self.reserved_elsewhere);
+        self.reservation.shrink(last.len() - elsewhere);
         self.shard.keep_buffer(last);
         Ok(())
     }
+}
+
+impl Accepted {
+    /// Waits until the rows are stored, and says which were left out.
+    async fn answer(self) -> Result<Rejected, Refusal> {
+        if let Some(waiting) = self.waiting {
+            waiting.answer().await?;
+        }
+        Ok(self.rejected)
+    }
+}
+
+/// Does for another shard what `Body::store` does, and answers it.
+pub(super) async fn store_handed<R: Reactor>(handed: HandedBody, shard: Rc<Shard>) {
+    if handed.answer.is_closed() {
+        // Its connection is gone, and nobody else knows of it.
+        return;
+    }
+    let room = handed.bytes.capacity();
+    let begun = R::thread_time();
+    let mut body = Body {
+        reservation: shard.memory.reservation(),
+        framing: handed.framing,
+        reserved_elsewhere: handed.bytes.len(),
+        bytes: handed.bytes,
+        shard: Rc::clone(&shard),
+    };
+    let walked = body.walk(handed.form);
+    drop(handed.place);
+    if let Some(balance) = &shard.balance {
+        balance.spent_for_others(R::thread_time().saturating_sub(begun));
+    }
+    let stored = match walked {
+        Ok(accepted) => accepted.answer().await,
+        Err(refusal) => Err(refusal),
+    };
+    // Most often the very one that came: with any other, one shard's buffers would have to grow each time.
+    let buffer = shard.buffer_of(room);
+    // The sender may have given up meanwhile; then nobody is left to tell.
+    let _ = handed.answer.send(HandedAnswer { stored, buffer });
 }
 
 fn inflate(

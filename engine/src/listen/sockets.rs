@@ -1,11 +1,17 @@
-//! Listening sockets: one per shard on the same address, so that the kernel spreads connections.
+//! Listening sockets: one per shard on the same address, so that the kernel spreads connections; and how
+//! many connections the process has descriptors for.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Instant;
 
+use nix::sys::resource::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::limits::BACKLOG;
+use crate::limits::{
+    BACKLOG, BIND_PATIENCE, BIND_PAUSE, CONNECTIONS_MIN, DESCRIPTORS_OF_PROCESS,
+    DESCRIPTORS_OF_SHARD,
+};
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +47,28 @@ pub(crate) fn bind(
     };
     // With SO_REUSEPORT a second engine would get the port as well and take half the connections, so
     // the port must first be free without it.
-    let probe = listening(address, false).map_err(failed)?;
+    let probe = when_free(address).map_err(failed)?;
     let actual = probe.local_addr().map_err(failed)?;
     drop(probe);
     (0..count)
         .map(|_| listening(actual, true).map_err(failed))
         .collect()
+}
+
+/// A socket on an address that may still be held by a process that has just been killed: the kernel lets go of
+/// what an io_uring holds only some time after.
+fn when_free(address: SocketAddr) -> io::Result<TcpListener> {
+    let begun = Instant::now();
+    loop {
+        match listening(address, false) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < BIND_PATIENCE =>
+            {
+                std::thread::sleep(BIND_PAUSE);
+            }
+            bound => return bound,
+        }
+    }
 }
 
 fn listening(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
@@ -66,9 +88,33 @@ fn listening(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// How many connections each of `shards` shards may serve, at most `wanted`: what the process may open, less
+/// what it needs itself. A crowd must not take the descriptors that ClickHouse and files are reached by.
+pub(crate) fn places(wanted: usize, shards: usize) -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    places_within(wanted, shards, usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+fn places_within(wanted: usize, shards: usize, descriptors: usize) -> usize {
+    let shared = descriptors.saturating_sub(DESCRIPTORS_OF_PROCESS) / shards;
+    let free = shared.saturating_sub(DESCRIPTORS_OF_SHARD);
+    wanted.min(free.max(CONNECTIONS_MIN))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: the descriptors of a container, of a usual server, and fewer than an engine needs.
+    /// Guarantee: connections and all else stay within them, and some connections are always served.
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        assert_eq!(places_within(4096, 1, 1024), 1024 - 160 - 32);
+        assert_eq!(places_within(4096, 4, 1024), (1024 - 160) / 4 - 32);
+        assert_eq!(places_within(4096, 2, 1 << 20), 4096);
+        assert_eq!(places_within(4096, 64, 1024), CONNECTIONS_MIN);
+        assert_eq!(places_within(8, 1, 1024), 8);
+    }
 
     /// Scenario: two engines are started on one port.
     /// Guarantee: the second is told so, though both share ports among their shards.

@@ -8,6 +8,8 @@
 
 mod append;
 mod aside;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod check;
 mod cursor;
 mod format;
 mod queue;
@@ -73,7 +75,7 @@ impl LogError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; make room there, or move log_dir to a larger disk"
+            "; make room there, or move wal_dir to a larger disk"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; give the engine's user the right to write there"

@@ -145,6 +145,7 @@ impl<R: Reactor> Queue<R> {
         if own {
             // Nothing can be read of what was counted: it was damaged, and has been reported.
             shard.backlog.taken(shard.backlog.rows(), R::now());
+            source.note_inserted(shard).await?;
         } else {
             source.remove(shard).await?;
             self.source = None;
@@ -226,7 +227,7 @@ impl<R: Reactor> Queue<R> {
         self.shard.metrics.set_aside_rows.inc_by(batch.rows as u64);
         tracing::error!(
             rows = batch.rows, token = batch.token, reason, kept = %kept.display(),
-            "a batch was set aside; if its rows are not stored, move the folder into log_dir and restart"
+            "a batch was set aside; if its rows are not stored, move the folder into wal_dir and restart"
         );
         self.inserted().await;
     }

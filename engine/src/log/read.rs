@@ -90,7 +90,11 @@ impl<R: Reactor> Reader<R> {
             if self.at.offset < segment.end {
                 let found = self.read(segment, last).await;
                 let path = || self.log.segment_path(segment.number);
-                return found.map_err(|source| LogError::new(Work::Read, &path(), source));
+                let found = found.map_err(|source| LogError::new(Work::Read, &path(), source))?;
+                match found {
+                    Some(found) => return Ok(found),
+                    None => continue,
+                }
             }
             if last {
                 return Ok(Found::End);
@@ -100,7 +104,8 @@ impl<R: Reactor> Reader<R> {
         }
     }
 
-    async fn read(&mut self, segment: Segment, last: bool) -> std::io::Result<Found> {
+    /// What is at the present place; `None` when only its header was there to be read.
+    async fn read(&mut self, segment: Segment, last: bool) -> std::io::Result<Option<Found>> {
         let file = match self.open.take() {
             Some(open) if open.number == segment.number => self.open.insert(open),
             _ => match self.open_segment(segment).await? {
@@ -108,24 +113,31 @@ impl<R: Reactor> Reader<R> {
                 Err(file) => {
                     // A segment that was never finished has no chunks.
                     let torn = next_chunk(&file, 0, segment.end).await?.is_none();
-                    return Ok(self.damaged(segment, segment.end, "its header is broken", torn));
+                    return Ok(Some(self.damaged(
+                        segment,
+                        segment.end,
+                        "its header is broken",
+                        torn,
+                    )));
                 }
             },
         };
         let (file, statements) = (&file.file, Rc::clone(&file.statements));
-        let left = segment.end - self.at.offset;
+        let Some(left @ 1..) = segment.end.checked_sub(self.at.offset) else {
+            return Ok(None);
+        };
         let head = file.read_at(self.at.offset, HEAD_BYTES).await?;
         let head = match Head::read(&head) {
             Ok(head) => head,
             Err(error) => {
                 let next = next_chunk(file, self.at.offset + 1, segment.end).await?;
                 let next = next.unwrap_or(segment.end);
-                return Ok(self.damaged(segment, next, &error.to_string(), last));
+                return Ok(Some(self.damaged(segment, next, &error.to_string(), last)));
             }
         };
         if head.length() as u64 > left {
             let error = BrokenChunk::Short.to_string();
-            return Ok(self.damaged(segment, segment.end, &error, last));
+            return Ok(Some(self.damaged(segment, segment.end, &error, last)));
         }
         let record = file.read_at(self.at.offset, head.length()).await?;
         let end = self.at.offset + head.length() as u64;
@@ -136,13 +148,13 @@ impl<R: Reactor> Reader<R> {
                 let missing = head
                     .sequence
                     .saturating_sub(expected.unwrap_or(head.sequence));
-                Ok(Found::Chunk {
+                Ok(Some(Found::Chunk {
                     chunk,
                     statements,
                     missing,
-                })
+                }))
             }
-            Err(error) => Ok(self.damaged(segment, end, &error.to_string(), false)),
+            Err(error) => Ok(Some(self.damaged(segment, end, &error.to_string(), false))),
         }
     }
 

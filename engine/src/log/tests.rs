@@ -5,14 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proptest::prelude::*;
-use spanmill_schema::{Connection, TableId};
+use spanmill_schema::TableId;
 
 use super::{Appender, Log, LogId, Queue, segment_name};
 use crate::chunk::Chunk;
-use crate::config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
+use crate::config::{AckMode, Config};
 use crate::insert::Batch;
 use crate::metrics::Metrics;
 use crate::reactor::{Epoll, Reactor};
@@ -22,40 +21,9 @@ use crate::status::Statuses;
 const STATEMENT: &str = "INSERT INTO somewhere";
 
 fn shard(folder: &Path, index: usize, shards: usize) -> Rc<Shard> {
-    let nowhere = "127.0.0.1:0".parse().unwrap();
-    let config = Config {
-        shards,
-        reactor: ReactorChoice::Epoll,
-        otlp_grpc: nowhere,
-        otlp_http: nowhere,
-        admin: nowhere,
-        clickhouse: ClickHouse {
-            native: vec![nowhere.to_string()],
-            http: Connection {
-                url: String::new(),
-                user: String::new(),
-                password: String::new(),
-            },
-            user: String::new(),
-            password: String::new(),
-        },
-        tables: Arc::default(),
-        ack: AckMode::Log,
-        log: LogConfig {
-            folder: folder.to_owned(),
-            bytes_max: 1 << 30,
-        },
-        batch_rows: 1,
-        batch_rows_max: 3,
-        batch_age: Duration::ZERO,
-        insert_timeout: Duration::from_secs(1),
-        ack_timeout: Duration::from_secs(1),
-        request_bytes_max: 1 << 20,
-        pending_bytes_max: 1 << 30,
-        timestamp_past_max: Duration::MAX,
-        timestamp_future_max: Duration::MAX,
-        drain_timeout: Duration::ZERO,
-    };
+    let mut config = Config::of_test(shards, AckMode::Log);
+    config.log.folder = folder.to_owned();
+    config.batch_rows_max = 3;
     let (_, mut parts) = Metrics::new(shards, &config.clickhouse.native);
     let (_, mut statuses) = Statuses::new(shards, false);
     Rc::new(Shard::new::<Epoll>(
@@ -63,6 +31,7 @@ fn shard(folder: &Path, index: usize, shards: usize) -> Rc<Shard> {
         Arc::new(config),
         parts.swap_remove(index),
         statuses.swap_remove(index),
+        None,
     ))
 }
 

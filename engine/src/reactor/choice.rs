@@ -5,6 +5,9 @@
 use std::fmt;
 use std::io;
 use std::mem;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 use crate::config::ReactorChoice;
 
@@ -137,6 +140,11 @@ pub(super) fn pin_to(core: usize) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// CPU time that the calling thread has used; none where the kernel does not say.
+pub(super) fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(test)]

@@ -60,6 +60,16 @@ impl Reactor for Epoll {
             .build()?;
         Ok(LocalSet::new().block_on(&runtime, async { main().await }))
     }
+
+    type Handed = std::net::TcpStream;
+
+    fn release(stream: TcpStream) -> io::Result<std::net::TcpStream> {
+        stream.into_std()
+    }
+
+    fn adopt(handed: std::net::TcpStream) -> io::Result<TcpStream> {
+        TcpStream::from_std(handed)
+    }
 }
 
 /// A file whose slow calls are made on tokio's helper threads.

@@ -84,6 +84,17 @@ pub(crate) trait Reactor: 'static {
     async fn sync_folder(folder: &Path) -> io::Result<()> {
         disk::sync_folder(folder).await
     }
+
+    /// A connection on its way to another thread.
+    type Handed: Send + 'static;
+    /// Gives up a connection that was accepted and not yet read from.
+    fn release(stream: Self::Stream) -> io::Result<Self::Handed>;
+    /// Takes over a connection that another thread gave up.
+    fn adopt(handed: Self::Handed) -> io::Result<Self::Stream>;
+    /// CPU time that this thread has used.
+    fn thread_time() -> Duration {
+        choice::thread_time()
+    }
 }
 
 /// A file of a reactor. Dropping it closes it.

@@ -74,6 +74,18 @@ impl Reactor for Uring {
             .make()?;
         Ok(executor.run(async { main().await }))
     }
+
+    type Handed = std::net::TcpStream;
+
+    fn release(stream: Stream) -> io::Result<std::net::TcpStream> {
+        // glommio does not give its descriptor away, and closes it when it is dropped.
+        Ok(stream.descriptor().try_clone_to_owned()?.into())
+    }
+
+    fn adopt(handed: std::net::TcpStream) -> io::Result<Stream> {
+        // SAFETY: the descriptor was just given up by its owner, is open, and is a connection's.
+        Stream::new(unsafe { TcpStream::from_raw_fd(handed.into_raw_fd()) })
+    }
 }
 
 /// A glommio connection with tokio's io traits.

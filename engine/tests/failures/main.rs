@@ -246,7 +246,7 @@ fn fails_and_recovers(
     cause: impl Fn(&Stack),
     cure: impl Fn(&Stack),
 ) {
-    let load = Load::start(target(stack));
+    let load = Load::start(Target::of(stack));
     load.wait_for_more_acks();
     assert_eq!(
         admin_get(stack.admin_addr(), "/readyz"),
@@ -289,7 +289,7 @@ fn one_of_two_is_dead_from_the_start(reactor: ReactorChoice) {
         config.reactor = reactor;
         config.clickhouse.native.insert(0, nowhere.to_string());
     });
-    let load = Load::start(target(&stack));
+    let load = Load::start(Target::of(&stack));
     load.wait_for_more_acks();
     let said = format!("shard 0: ClickHouse at {nowhere} is not reachable since ");
     let (status, text) = admin_get(stack.admin_addr(), "/readyz");
@@ -316,7 +316,7 @@ fn one_of_two_fails_and_comes_back(reactor: ReactorChoice) {
         );
         moves.expect("a counter")
     };
-    let load = Load::start(target(&stack));
+    let load = Load::start(Target::of(&stack));
     for (round, mode) in [Mode::Hanging, Mode::Refusing].into_iter().enumerate() {
         let before = 2.0 * round as f64;
         load.wait_for_more_acks();
@@ -345,7 +345,7 @@ fn an_idle_connection_is_cut(reactor: ReactorChoice) {
     let mut requests = 0;
     for _ in 0..3 {
         for transport in TRANSPORTS {
-            let mut client = Client::new(transport, target(&stack), &runtime);
+            let mut client = Client::new(transport, Target::of(&stack), &runtime);
             requests += 1;
             let outcome = runtime.block_on(client.export(requests));
             assert!(matches!(outcome, Outcome::Acknowledged), "{outcome:?}");
@@ -397,7 +397,7 @@ fn assert_told_to_retry(stack: &Stack) {
     let runtime = runtime();
     for transport in TRANSPORTS {
         let number = i64::MAX as u64 / ROWS - 1 - transport as u64;
-        let mut client = Client::new(transport, target(stack), &runtime);
+        let mut client = Client::new(transport, Target::of(stack), &runtime);
         let outcome = runtime.block_on(client.export(number));
         assert!(matches!(outcome, Outcome::ToldToRetry), "{outcome:?}");
     }
@@ -412,12 +412,4 @@ fn assert_exactly_once(stack: &mut Stack, ledger: &Ledger, requests: u64) {
         stack.query(running) == "0"
     });
     assert_stored(&stack.clickhouse, ledger, requests);
-}
-
-fn target(stack: &Stack) -> Target {
-    Target {
-        grpc: stack.grpc_addr(),
-        http: stack.http_addr(),
-        may_die: false,
-    }
 }

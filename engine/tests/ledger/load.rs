@@ -16,7 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
 
 use crate::ledger::requests::Request;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, Stack};
 
 const CLIENTS_OF_A_TRANSPORT: usize = 3;
 /// How long a client waits that was told to come again: a fraction of what it is asked for, so that it
@@ -30,6 +30,17 @@ pub(crate) struct Target {
     pub(crate) http: SocketAddr,
     /// It may go away at any time and come back: then a request without an answer is no failure.
     pub(crate) may_die: bool,
+}
+
+impl Target {
+    /// An engine that is there all the time.
+    pub(crate) fn of(stack: &Stack) -> Target {
+        Target {
+            grpc: stack.grpc_addr(),
+            http: stack.http_addr(),
+            may_die: false,
+        }
+    }
 }
 
 /// Which way a request went.

@@ -72,9 +72,9 @@ pub(crate) fn assert_stored(clickhouse: &TestServer, ledger: &Ledger, requests: 
 }
 
 fn query(clickhouse: &TestServer, sql: &str) -> String {
-    clickhouse
-        .query(sql)
-        .unwrap_or_else(|error| panic!("{error}"))
+    let answer = clickhouse.query(sql);
+    let answer = answer.unwrap_or_else(|error| panic!("{error}"));
+    answer.trim_end_matches('\n').to_owned()
 }
 
 fn counts(clickhouse: &TestServer, sql: &str) -> HashMap<String, u64> {

@@ -81,7 +81,7 @@ fn clickhouse_is_stopped(reactor: ReactorChoice) {
 
 fn outages(reactor: ReactorChoice, times: u64, end: impl Fn(&mut TestServer)) {
     let mut stack = Stack::start(reactor);
-    let load = Load::start(target(&stack));
+    let load = Load::start(Target::of(&stack));
     for outage in 0..times {
         load.wait_for_more_acks();
         end(&mut stack.clickhouse);
@@ -99,7 +99,7 @@ fn clickhouse_stays_away(reactor: ReactorChoice) {
         config.reactor = reactor;
         config.ack_timeout = SHORT;
     });
-    let load = Load::start(target(&stack));
+    let load = Load::start(Target::of(&stack));
     load.wait_for_more_acks();
     stack.clickhouse.kill();
     load.wait("those in hand are told to retry", Ledger::told_on_both);
@@ -116,7 +116,7 @@ fn clickhouse_hangs(reactor: ReactorChoice) {
     });
     let pid = stack.clickhouse.server().pid();
     let pid = Pid::from_raw(pid.try_into().expect("a pid"));
-    let load = Load::start(target(&stack));
+    let load = Load::start(Target::of(&stack));
     load.wait_for_more_acks();
     kill(pid, Signal::SIGSTOP).expect("ClickHouse is stopped");
     load.wait("those in hand are told to retry", Ledger::told_on_both);
@@ -133,7 +133,7 @@ fn an_insert_is_overtaken(reactor: ReactorChoice) {
     });
     let pid = stack.clickhouse.server().pid();
     let pid = Pid::from_raw(pid.try_into().expect("a pid"));
-    let load = Load::start(target(&stack));
+    let load = Load::start(Target::of(&stack));
     for _ in 0..3 {
         load.wait_for_more_acks();
         kill(pid, Signal::SIGSTOP).expect("ClickHouse is stopped");
@@ -147,7 +147,7 @@ fn an_insert_is_overtaken(reactor: ReactorChoice) {
 
 fn confirmations_are_lost(reactor: ReactorChoice) {
     let (mut stack, proxy) = stack_with_proxy(reactor);
-    let load = Load::start(target(&stack));
+    let load = Load::start(Target::of(&stack));
     for with_clickhouse in [false, true].repeat(3) {
         load.wait_for_more_acks();
         proxy.lose_a_confirmation();
@@ -164,7 +164,7 @@ fn confirmations_are_lost(reactor: ReactorChoice) {
 
 fn inserts_are_cut_short(reactor: ReactorChoice) {
     let (mut stack, proxy) = stack_with_proxy(reactor);
-    let load = Load::start(target(&stack));
+    let load = Load::start(Target::of(&stack));
     // An insert of a few requests is some 2,000 bytes: its head, an empty block, the rows, an empty block.
     for bytes in (0..4000).step_by(251) {
         load.wait_for_more_acks();
@@ -188,7 +188,7 @@ fn stack_with_proxy(reactor: ReactorChoice) -> (Stack, Proxy) {
 
 fn the_engine_stops_under_load(reactor: ReactorChoice) {
     let mut stack = Stack::start(reactor);
-    let load = Load::start(target(&stack));
+    let load = Load::start(Target::of(&stack));
     load.wait_for_more_acks();
     load.expect_the_end();
     let report = stack.shutdown();
@@ -204,7 +204,7 @@ fn clickhouse_restarts_while_idle(reactor: ReactorChoice) {
     let mut requests = 0;
     for end in [TestServer::stop, TestServer::kill] {
         for transport in TRANSPORTS {
-            let mut client = Client::new(transport, target(&stack), &runtime);
+            let mut client = Client::new(transport, Target::of(&stack), &runtime);
             let mut until_acknowledged = || {
                 await_true("a request is acknowledged", || {
                     requests += 1;
@@ -229,14 +229,6 @@ fn clickhouse_restarts_while_idle(reactor: ReactorChoice) {
     assert_exactly_once(&mut stack, &ledger, requests);
 }
 
-fn target(stack: &Stack) -> Target {
-    Target {
-        grpc: stack.grpc_addr(),
-        http: stack.http_addr(),
-        may_die: false,
-    }
-}
-
 /// Waits until the engine has noticed that ClickHouse is away.
 fn await_unavailable(stack: &Stack) {
     await_true("the engine notices", || {
@@ -250,7 +242,7 @@ fn assert_told_to_retry(stack: &Stack, outage: u64) {
     let runtime = runtime();
     for transport in TRANSPORTS {
         let number = i64::MAX as u64 / ROWS - 1 - 2 * outage - transport as u64;
-        let mut client = Client::new(transport, target(stack), &runtime);
+        let mut client = Client::new(transport, Target::of(stack), &runtime);
         let outcome = runtime.block_on(client.export(number));
         assert!(
             matches!(outcome, Outcome::ToldToRetry),

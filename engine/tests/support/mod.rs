@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use spanmill_embedded::testing::{TestServer, start_private};
 use spanmill_engine::{AckMode, ClickHouse, Config, DrainReport, Engine, LogConfig};
-use spanmill_engine::{ReactorChoice, StartError};
+use spanmill_engine::{HandOver, PeerLimits, ReactorChoice, StartError};
 use spanmill_schema::{Connection, SchemaSettings};
 
 /// How long anything here may take before the test fails: for hangs, never for measuring.
@@ -226,7 +226,9 @@ pub fn config_for(native: SocketAddr, http_url: String) -> Config {
         tables: std::sync::Arc::default(),
         timestamp_past_max: A_CENTURY,
         timestamp_future_max: A_CENTURY,
+        hand_over: HandOver::default(),
         drain_timeout: Duration::from_secs(10),
+        peers: PeerLimits::default(),
     }
 }
 

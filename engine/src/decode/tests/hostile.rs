@@ -12,6 +12,7 @@ use super::store::Store;
 use super::tree::{Telemetry, decode, encode};
 use super::{NOW, arrival, for_all, for_every_signal, tables, wire};
 use crate::decode::walk_once;
+use crate::fuzzing::is_overlooked;
 
 for_every_signal! {
     a_full_request_cut_anywhere_is_an_error
@@ -46,20 +47,6 @@ fn assert_agrees<S: Telemetry>(body: &[u8]) {
         (Err(_), Err(_)) => {}
     }
     Known::default().assert_holds::<S>(&read, &rows, NOW);
-}
-
-/// Whether a fault that prost found may lie in what the walk passes over: texts of what has no rows,
-/// fields that are not stored, and alternatives of a oneof that another one overrides.
-fn is_overlooked(error: &str) -> bool {
-    let places = [
-        "UTF-8",
-        "entity_refs",
-        "key_strindex",
-        "AnyValue.value",
-        "Metric.data",
-        "Metric.metadata",
-    ];
-    places.iter().any(|place| error.contains(place))
 }
 
 /// Whether rows, or a resource or scope without rows, are bad by themselves: what comes after the fault in

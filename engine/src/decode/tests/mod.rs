@@ -1,6 +1,7 @@
 //! The walk against prost: any request in any encoding gives the rows that prost's messages stand for,
 //! a row that is bad is left out alone, and a request that is refused leaves nothing behind.
 
+mod allowance;
 pub(crate) mod block;
 mod bounds;
 mod equal;
@@ -37,12 +38,13 @@ const DAY: u32 = 86_400;
 /// Stands for a text that is no UTF-8: prost cannot hold one, so it is put in once it is encoded.
 const INVALID: &str = "~invalid~";
 
-/// A request that comes at `now` (Unix seconds) and may hold any time.
+/// A request that comes at `now` (Unix seconds) and may hold any time and take any room.
 fn arrival(now: u32) -> Arrival {
     Arrival {
         now: u64::from(now) * 1_000_000_000,
         earliest: 0,
         latest: u64::MAX,
+        column_bytes_max: usize::MAX,
     }
 }
 
@@ -65,6 +67,19 @@ fn tables(choice: u8) -> Arc<Tables> {
         )
         .unwrap(),
     })
+}
+
+/// A request of each signal that uses every field, in several encodings, for the fuzz targets to begin with.
+pub(crate) fn seeds() -> Vec<(Signal, Vec<u8>)> {
+    fn of<S: tree::Telemetry>() -> impl Iterator<Item = (Signal, Vec<u8>)> {
+        let body = tree::encode::<S>(&full::full::<S>());
+        (0..3).map(move |seed| (S::SIGNAL, wire::reencode(S::SIGNAL, &body, seed)))
+    }
+    let traces = of::<tree::Traces>();
+    let all = traces
+        .chain(of::<tree::Logs>())
+        .chain(of::<tree::Metrics>());
+    all.collect()
 }
 
 /// Checks `count` values of `strategy`, or as many as `PROPTEST_CASES` asks for.

@@ -20,10 +20,10 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 
 /// A sender that is not of one mind.
-pub(super) struct Sender(pub(super) Rng);
+pub(crate) struct Sender(pub(crate) Rng);
 
 impl Sender {
-    pub(super) fn traces(&mut self, request: &ExportTraceServiceRequest) -> Value {
+    pub(crate) fn traces(&mut self, request: &ExportTraceServiceRequest) -> Value {
         let resources = list(&request.resource_spans, |of| {
             let scopes = list(&of.scope_spans, |of| {
                 let spans = list(&of.spans, |span| self.span(span));
@@ -44,7 +44,7 @@ impl Sender {
         self.object(vec![("resourceSpans", resources)])
     }
 
-    pub(super) fn logs(&mut self, request: &ExportLogsServiceRequest) -> Value {
+    pub(crate) fn logs(&mut self, request: &ExportLogsServiceRequest) -> Value {
         let resources = list(&request.resource_logs, |of| {
             let scopes = list(&of.scope_logs, |of| {
                 let records = list(&of.log_records, |record| self.record(record));
@@ -65,7 +65,7 @@ impl Sender {
         self.object(vec![("resourceLogs", resources)])
     }
 
-    pub(super) fn metrics(&mut self, request: &ExportMetricsServiceRequest) -> Value {
+    pub(crate) fn metrics(&mut self, request: &ExportMetricsServiceRequest) -> Value {
         let resources = list(&request.resource_metrics, |of| {
             let scopes = list(&of.scope_metrics, |of| {
                 let metrics = list(&of.metrics, |metric| self.metric(metric));

@@ -1,6 +1,6 @@
 //! JSON against the protobuf that it stands for.
 
-mod encode;
+pub(crate) mod encode;
 mod random;
 
 use std::sync::Arc;
@@ -306,6 +306,7 @@ fn depth_is_bounded() {
                 now: 0,
                 earliest: 0,
                 latest: u64::MAX,
+                column_bytes_max: usize::MAX,
             };
             let walked = walk(Signal::Traces, &protobuf, &mut columns, always).unwrap();
             assert_eq!((walked.rows, walked.rejected.rows), (2 - deep, deep));
