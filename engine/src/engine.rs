@@ -267,7 +267,7 @@ fn start_shards<R: Reactor>(
 }
 
 /// What each shard shares with the others; nothing when there is only one.
-fn balanced<R: Reactor>(
+pub(crate) fn balanced<R: Reactor>(
     config: &Config,
     parts: &[(ShardMetrics, ShardStatus)],
 ) -> Vec<(Balance, Neighbours<R>)> {

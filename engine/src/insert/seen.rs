@@ -6,7 +6,11 @@ use spanmill_schema::{DATABASE, INSERTS_REMEMBERED, TableId};
 use super::batch::InsertsSeen;
 
 /// Inserts whose tokens a table remembers; so few in tests that they are outrun.
-pub(crate) const REMEMBERED: u64 = if cfg!(test) { 40 } else { INSERTS_REMEMBERED as u64 };
+pub(crate) const REMEMBERED: u64 = if cfg!(test) {
+    40
+} else {
+    INSERTS_REMEMBERED as u64
+};
 
 /// Share of the remembered inserts, in percent, past which a token is not trusted: what is sent while the
 /// question is answered, and inserts of views that are cut into more parts than those of their table.

@@ -79,9 +79,7 @@ impl<R: Reactor> Queue<R> {
         let logs = names.iter().filter_map(|name| LogId::of_name(name));
         let shards = self.shard.config.shards as u128;
         let dealt_to = |id: &LogId| (id.run % shards + u128::from(id.shard)) % shards;
-        let ours = logs.filter(|id| {
-            id.run != self.run && dealt_to(id) == self.shard.index as u128
-        });
+        let ours = logs.filter(|id| id.run != self.run && dealt_to(id) == self.shard.index as u128);
         let ours: VecDeque<_> = ours.collect();
         for id in &ours {
             let log = Log::new(&self.parent, id.clone());

@@ -35,6 +35,10 @@ pub(super) fn compare(
     // What was set aside is kept for a person, and counted; an ack does not promise more.
     let reported = damaged && engine.reported_damage();
     let mut set_aside = engine.sum(|shard| shard.set_aside_rows.get()) as usize;
+    // A resource may be among it.
+    if !reported && set_aside == 0 {
+        faults.extend(store.orphans.iter().cloned());
+    }
     let mut known = 0;
     for (number, request) in ledger.requests.iter().enumerate() {
         let table = match request.signal {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::client::{GRPC, HTTP};
 use crate::config::{AckMode, Config};
+use crate::engine::balanced;
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::reactor::Reactor;
 use crate::reactor::sim::{self, Process, Sim};
@@ -67,17 +68,21 @@ impl Engine {
             let (_, parts) = Metrics::new(shards, &config.clickhouse.native);
             let needs_clickhouse = config.ack == AckMode::ClickHouse;
             let (_, statuses) = Statuses::new(shards, needs_clickhouse);
+            let parts: Vec<_> = parts.into_iter().zip(statuses).collect();
+            let mut balanced = balanced::<Sim>(&config, &parts).into_iter();
             let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
-            for (index, (metrics, status)) in parts.into_iter().zip(statuses).enumerate() {
+            for (index, (metrics, status)) in parts.into_iter().enumerate() {
+                let (balance, neighbours) = balanced.next().unzip();
                 engine.metrics.borrow_mut().push(metrics.clone());
-                let shard = Shard::new::<Sim>(index, Arc::clone(&config), metrics, status);
+                let shard = Shard::new::<Sim>(index, Arc::clone(&config), metrics, status, balance);
                 let sockets = Sockets {
                     grpc: sim::bind(GRPC),
                     http: sim::bind(HTTP),
                 };
                 let (stopping, ended) = (stopping.clone(), ended.clone());
                 Sim::spawn(async move {
-                    let drained = run_shard::<Sim>(shard, sockets, run, stopping, |_| {}).await;
+                    let drained =
+                        run_shard::<Sim>(shard, sockets, neighbours, run, stopping, |_| {}).await;
                     // Who counts is of the same process.
                     let _ = ended.send(drained);
                 });

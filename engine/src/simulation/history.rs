@@ -77,11 +77,7 @@ impl fmt::Display for Report {
         writeln!(
             formatter,
             "{} requests: {} acknowledged, {} told to retry, {} unknown; {:?}",
-            self.requests,
-            self.acknowledged,
-            self.told_to_retry,
-            self.unknown,
-            self.compared
+            self.requests, self.acknowledged, self.told_to_retry, self.unknown, self.compared
         )?;
         writeln!(
             formatter,
@@ -105,6 +101,7 @@ async fn live() -> Report {
     sim::network(|network, _| network.latency = plan.latency);
     sim::disk(|disk, _| disk.install_folder(LOG.as_ref()));
     let server = Server::new(Store::new(tables(), plan.window));
+    let replicas = plan.config.clickhouse.native.len();
     let engine = Engine::new(plan.config.clone());
     let ledger = Ledger::default();
     let load = Rc::new(Load {
@@ -117,14 +114,16 @@ async fn live() -> Report {
     let over = Rc::new(Cell::new(false));
     Sim::spawn(Rc::clone(&engine).supervise(Rc::clone(&over)));
     let victims = Rc::new(Victims {
-        clickhouse: Cell::new(server.start()),
+        clickhouse: RefCell::new((0..replicas).map(|replica| server.start(replica)).collect()),
         server,
         engine,
         clients: RefCell::default(),
         load,
         struck: Cell::default(),
     });
-    Sim::spawn(supervise_clickhouse(Rc::clone(&victims)));
+    for replica in 0..replicas {
+        Sim::spawn(supervise_clickhouse(replica, Rc::clone(&victims)));
+    }
     for _ in 0..plan.clients {
         let client = client::start(&victims.load);
         victims.clients.borrow_mut().push(client);
@@ -147,12 +146,14 @@ async fn live() -> Report {
     report(&victims, faults, compared)
 }
 
-async fn supervise_clickhouse(victims: Rc<Victims>) {
+async fn supervise_clickhouse(replica: usize, victims: Rc<Victims>) {
     let mut random = sim::random();
     loop {
-        victims.clickhouse.get().killed().await;
+        let process = victims.clickhouse.borrow()[replica];
+        process.killed().await;
         Sim::sleep(Duration::from_millis(random.u64(0..2_000))).await;
-        victims.clickhouse.set(victims.server.start());
+        let again = victims.server.start(replica);
+        victims.clickhouse.borrow_mut()[replica] = again;
     }
 }
 

@@ -61,7 +61,10 @@ fn judge(seed: u64) -> Result<(Report, u64), String> {
     }
     let shown = &report.faults[..report.faults.len().min(SHOWN)];
     let count = report.faults.len();
-    Err(format!("{count} faults, among them:\n{}\n{report}", shown.join("\n")))
+    Err(format!(
+        "{count} faults, among them:\n{}\n{report}",
+        shown.join("\n")
+    ))
 }
 
 /// Scenario: histories from many seeds, each with settings, clients and faults of its own.

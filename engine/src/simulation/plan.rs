@@ -8,9 +8,11 @@ use fastrand::Rng;
 use spanmill_schema::{Connection, Tables};
 
 use super::clickhouse;
-use crate::insert::REMEMBERED;
 use super::client::{GRPC, HTTP};
+use crate::balance::HandOver;
 use crate::config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
+use crate::insert::REMEMBERED;
+use crate::limits::PeerLimits;
 
 const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -118,7 +120,10 @@ fn config(random: &mut Rng) -> Config {
         otlp_http: HTTP,
         admin: GRPC,
         clickhouse: ClickHouse {
-            native: vec![clickhouse::ADDRESS.to_string()],
+            native: clickhouse::REPLICAS[..random.usize(1..=2)]
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             http: Connection {
                 url: "http://10.0.0.9:8123".into(),
                 user: user(),
@@ -135,14 +140,24 @@ fn config(random: &mut Rng) -> Config {
         request_bytes_max: 1 << 20,
         pending_bytes_max: 1 << random.u32(16..22),
         tables: tables(),
-        ack: [AckMode::Log, AckMode::Log, AckMode::Memory, AckMode::ClickHouse]
-            [random.usize(..4)],
+        ack: [
+            AckMode::Log,
+            AckMode::Log,
+            AckMode::Memory,
+            AckMode::ClickHouse,
+        ][random.usize(..4)],
         log: LogConfig {
             folder: LOG.into(),
             bytes_max: 1 << random.u32(17..24),
         },
         timestamp_past_max: A_CENTURY,
         timestamp_future_max: A_CENTURY,
+        hand_over: HandOver {
+            body_bytes_min: random.usize(..1_000),
+            busy_percent_min: random.u8(..=100),
+            idle_percent_max: random.u8(..=100),
+        },
+        peers: PeerLimits::default(),
         drain_timeout: Duration::from_secs(30),
     }
 }

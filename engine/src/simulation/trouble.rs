@@ -1,13 +1,13 @@
 //! Makes the trouble of a history: one fault after the other at random moments, of the kinds that its plan
 //! allows.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::clickhouse::{self, Shared};
+use super::clickhouse::{REPLICAS, Shared};
 use super::client::{self, GRPC, HTTP, Load};
 use super::engine::Engine;
 use super::plan::{Fault, Plan};
@@ -18,9 +18,10 @@ use crate::reactor::sim::{self, Cut, DiskFaults, Process, Sim};
 pub(super) struct Victims {
     pub(super) engine: Rc<Engine>,
     pub(super) server: Shared,
-    pub(super) clickhouse: Cell<Process>,
+    /// The process of each replica.
+    pub(super) clickhouse: RefCell<Vec<Process>>,
     pub(super) load: Rc<Load>,
-    pub(super) clients: std::cell::RefCell<Vec<Process>>,
+    pub(super) clients: RefCell<Vec<Process>>,
     /// How often each fault struck.
     pub(super) struck: Cell<[u64; Fault::ALL.len()]>,
 }
@@ -48,6 +49,8 @@ pub(super) async fn make(plan: &Plan, victims: &Rc<Victims>) {
 
 async fn strike(fault: Fault, victims: &Rc<Victims>, random: &mut Rng) {
     let while_it_lasts = Duration::from_millis(random.u64(1..4_000));
+    let replica = random.usize(..victims.clickhouse.borrow().len());
+    let clickhouse = victims.clickhouse.borrow()[replica];
     let cut = if random.bool() {
         Cut::Reset
     } else {
@@ -67,9 +70,8 @@ async fn strike(fault: Fault, victims: &Rc<Victims>, random: &mut Rng) {
                 engine.resume();
             }
         }
-        Fault::KillClickHouse => victims.clickhouse.get().light_fuse(random.u64(1..100)),
+        Fault::KillClickHouse => clickhouse.light_fuse(random.u64(1..100)),
         Fault::PauseClickHouse => {
-            let clickhouse = victims.clickhouse.get();
             clickhouse.pause();
             Sim::sleep(while_it_lasts).await;
             clickhouse.resume();
@@ -83,11 +85,11 @@ async fn strike(fault: Fault, victims: &Rc<Victims>, random: &mut Rng) {
         }
         Fault::CutClickHouse => {
             let bytes = random.usize(..8_000);
-            let to = clickhouse::ADDRESS;
+            let to = REPLICAS[replica];
             sim::network(|network, random| network.lay_fuse(to, bytes, cut, random));
         }
         Fault::Silence => {
-            sim::network(|network, _| network.silence(clickhouse::ADDRESS));
+            sim::network(|network, _| network.silence(REPLICAS[replica]));
             Sim::sleep(while_it_lasts).await;
             sim::heal_network();
         }

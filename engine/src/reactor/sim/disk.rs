@@ -89,7 +89,10 @@ impl Disk {
         // What was synced in a folder that is lost is lost with it.
         let names = &self.durable;
         let is_there = |path: &Path| {
-            let mut above = path.ancestors().skip(1).filter(|above| above.parent().is_some());
+            let mut above = path
+                .ancestors()
+                .skip(1)
+                .filter(|above| above.parent().is_some());
             above.all(|folder| names.contains_key(folder))
         };
         let there = names.iter().filter(|(path, _)| is_there(path));

@@ -97,6 +97,21 @@ impl Reactor for Sim {
     async fn sync_folder(folder: &Path) -> io::Result<()> {
         disk::sync_folder(folder).await
     }
+
+    type Handed = SimStream;
+
+    fn release(stream: SimStream) -> io::Result<SimStream> {
+        Ok(stream)
+    }
+
+    fn adopt(handed: SimStream) -> io::Result<SimStream> {
+        Ok(handed)
+    }
+
+    /// By chance: how busy a thread is decides where work goes, and here every way must be right.
+    fn thread_time() -> Duration {
+        with(|world| world.work())
+    }
 }
 
 /// A socket that listens at `address` for the present process; several may share an address.

@@ -33,6 +33,8 @@ pub(super) struct World {
     pub(super) start: Instant,
     /// Unix time at the beginning, as the clock of the wall has it after all its jumps.
     morning: Duration,
+    /// CPU time that was used, and when that was last asked.
+    worked: (Duration, Duration),
     /// Over every decision and every note so far.
     trace: DefaultHasher,
 }
@@ -40,6 +42,15 @@ pub(super) struct World {
 impl World {
     pub(super) fn wall(&self) -> SystemTime {
         UNIX_EPOCH + self.morning + self.executor.time()
+    }
+
+    /// CPU time that was used: any part of the time that has passed.
+    pub(super) fn work(&mut self) -> Duration {
+        let now = self.executor.time();
+        let (used, asked) = self.worked;
+        let used = used + (now - asked).mul_f64(self.random.f64());
+        self.worked = (used, now);
+        used
     }
 
     /// Goes into the trace.
@@ -76,6 +87,7 @@ pub(crate) fn simulate<T: 'static>(seed: u64, main: impl Future<Output = T> + 's
         disk: Disk::default(),
         start: Instant::now(),
         morning: Duration::from_secs(MORNING),
+        worked: Default::default(),
         trace: DefaultHasher::new(),
     };
     WORLD.with(|place| {

@@ -23,11 +23,13 @@ use crate::reactor::sim::{self, Process, Sim, SimStream};
 pub(super) use store::Store;
 use wire::{Packet, Packets, Query};
 
-/// Where it listens.
-pub(super) const ADDRESS: SocketAddr = SocketAddr::new(
-    std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 9)),
-    9000,
-);
+/// Where its replicas listen: they share what is stored and which tokens are known.
+pub(super) const REPLICAS: [SocketAddr; 2] = [at(9), at(10)];
+
+const fn at(host: u8) -> SocketAddr {
+    let host = std::net::Ipv4Addr::new(10, 0, 0, host);
+    SocketAddr::new(std::net::IpAddr::V4(host), 9000)
+}
 
 /// Exceptions that a server answers inserts with when it has trouble.
 const EXCEPTIONS: [(i32, &str); 6] = [
@@ -84,11 +86,11 @@ impl Server {
         })
     }
 
-    /// Starts the server's process.
-    pub(super) fn start(self: &Shared) -> Process {
+    /// Starts the process of a replica.
+    pub(super) fn start(self: &Shared, replica: usize) -> Process {
         let server = Rc::clone(self);
         Process::start("clickhouse", async move {
-            let Ok(listener) = Sim::listen(sim::bind(ADDRESS)) else {
+            let Ok(listener) = Sim::listen(sim::bind(REPLICAS[replica])) else {
                 return;
             };
             while let Ok(stream) = Sim::accept(&listener).await {

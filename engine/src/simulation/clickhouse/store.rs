@@ -23,7 +23,9 @@ pub(in crate::simulation) struct Store {
     series: BTreeSet<u64>,
     /// How often each row of a signal is stored, and in which partition.
     pub(in crate::simulation) rows: BTreeMap<RowId, Stored>,
-    /// What was wrong with what came.
+    /// Rows that came before what they refer to.
+    pub(in crate::simulation) orphans: Vec<String>,
+    /// What else was wrong with what came.
     pub(in crate::simulation) faults: Vec<String>,
     pub(in crate::simulation) counts: Counts,
 }
@@ -52,6 +54,7 @@ impl Store {
             resources: BTreeSet::new(),
             series: BTreeSet::new(),
             rows: BTreeMap::new(),
+            orphans: Vec::new(),
             faults: Vec::new(),
             counts: Counts::default(),
         }
@@ -117,7 +120,8 @@ impl Store {
             TableId::Metrics => {
                 let series = number(row, "SeriesId");
                 if !self.series.contains(&series) {
-                    self.fault(format!("a point came before its series {series}"));
+                    let orphan = format!("a point came before its series {series}");
+                    self.orphans.push(orphan);
                 }
                 match get(row, "Value") {
                     Value::Float(bits) => f64::from_bits(*bits) as RowId,
@@ -153,9 +157,8 @@ impl Store {
         let resource = number(row, "ResourceId");
         if !self.resources.contains(&resource) {
             let table = table.name();
-            self.fault(format!(
-                "a row of {table} came before its resource {resource}"
-            ));
+            let orphan = format!("a row of {table} came before its resource {resource}");
+            self.orphans.push(orphan);
         }
     }
 }
