@@ -31,6 +31,8 @@ mod reactor;
 mod refusal;
 mod run;
 mod shard;
+#[cfg(test)]
+mod simulation;
 mod status;
 
 pub use balance::HandOver;

@@ -20,7 +20,7 @@ pub(crate) const SEGMENTS_MIN: u64 = 8;
 pub(crate) const BATCH_BYTES: usize = 32 << 20;
 /// Batches after which it is asked again how many inserts the tables have seen: a lower bound for what they
 /// had seen when a batch was first sent, which needs to be near only compared with what is remembered.
-pub(crate) const SEEN_EVERY: u64 = 256;
+pub(crate) const SEEN_EVERY: u64 = if cfg!(test) { 2 } else { 256 };
 /// Tries of a batch that ClickHouse says is bad, before it is set aside.
 pub(crate) const DATA_TRIES: u32 = 3;
 /// Tries of reading a segment, before it is set aside.

@@ -30,6 +30,8 @@ pub(crate) use failure::FailureKind;
 pub(crate) use feed::Feed;
 use link::Link;
 pub(crate) use protocol::statements;
+#[cfg(test)]
+pub(crate) use seen::REMEMBERED;
 
 use crate::config::AckMode;
 use crate::fault;
@@ -112,7 +114,7 @@ impl<R: Reactor> Writer<R> {
     async fn try_connect(&mut self) -> Result<(), InsertError> {
         let limit = self.shard.config.insert_timeout;
         self.link.connect(limit).await?;
-        if self.batches % SEEN_EVERY == 0 {
+        if self.batches.is_multiple_of(SEEN_EVERY) {
             self.seen = self.link.inserts_seen(limit).await?;
         }
         Ok(())

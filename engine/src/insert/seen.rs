@@ -5,6 +5,13 @@ use spanmill_schema::{DATABASE, INSERTS_REMEMBERED, TableId};
 
 use super::batch::InsertsSeen;
 
+/// Inserts whose tokens a table remembers; so few in tests that they are outrun.
+pub(crate) const REMEMBERED: u64 = if cfg!(test) {
+    40
+} else {
+    INSERTS_REMEMBERED as u64
+};
+
 /// Share of the remembered inserts, in percent, past which a token is not trusted: what is sent while the
 /// question is answered, and inserts of views that are cut into more parts than those of their table.
 const TRUSTED_PERCENT: u64 = 90;
@@ -36,7 +43,7 @@ pub(super) fn answer(text: &str) -> InsertsSeen {
 /// Whether so many inserts came since `before` that a table may have forgotten a token of that time. Not known
 /// means no: then there is nothing better than the token.
 pub(super) fn outran(before: InsertsSeen, now: InsertsSeen) -> bool {
-    let trusted = u64::from(INSERTS_REMEMBERED) * TRUSTED_PERCENT / 100;
+    let trusted = REMEMBERED * TRUSTED_PERCENT / 100;
     let (Some(before), Some(now)) = (before, now) else {
         return false;
     };
@@ -78,8 +85,8 @@ mod tests {
         let before = Some([7, 0, 100, 0, 0]);
         let now = |inserts| Some([7, 0, 100 + inserts, 0, 0]);
         assert!(!outran(before, before));
-        assert!(!outran(before, now(u64::from(INSERTS_REMEMBERED) / 2)));
-        assert!(outran(before, now(u64::from(INSERTS_REMEMBERED))));
+        assert!(!outran(before, now(REMEMBERED / 2)));
+        assert!(outran(before, now(REMEMBERED)));
         assert!(outran(before, Some([7, 0, 99, 0, 0])));
         assert!(!outran(None, now(u64::MAX - 100)));
         assert!(!outran(before, None));

@@ -66,8 +66,9 @@ impl<R: Reactor> Queue<R> {
         self.own.is_some()
     }
 
-    /// Finds what earlier runs left. Logs are dealt out to the present shards by their place in the order of
-    /// names, so each shard finds its own without asking another.
+    /// Finds what earlier runs left. Logs are dealt out to the present shards by their names alone, so each
+    /// shard finds its own without asking another, whenever it looks: by then others may have removed
+    /// some of theirs.
     pub(super) async fn find_old(&self) -> Result<VecDeque<LogId>, LogError> {
         let mut names = match R::list(&self.parent).await {
             Ok(names) => names,
@@ -76,10 +77,10 @@ impl<R: Reactor> Queue<R> {
         };
         names.sort();
         let logs = names.iter().filter_map(|name| LogId::of_name(name));
-        let logs = logs.filter(|id| id.run != self.run).enumerate();
-        let shards = self.shard.config.shards;
-        let ours = logs.filter(|(place, _)| place % shards == self.shard.index);
-        let ours: VecDeque<_> = ours.map(|(_, id)| id).collect();
+        let shards = self.shard.config.shards as u128;
+        let dealt_to = |id: &LogId| (id.run % shards + u128::from(id.shard)) % shards;
+        let ours = logs.filter(|id| id.run != self.run && dealt_to(id) == self.shard.index as u128);
+        let ours: VecDeque<_> = ours.collect();
         for id in &ours {
             let log = Log::new(&self.parent, id.clone());
             // What cannot be looked at now is reported when its turn comes.

@@ -125,16 +125,19 @@ mod tests {
     use std::path::Path;
 
     use crate::config::ReactorChoice;
+    use crate::reactor::sim::Sim;
     use crate::reactor::{Chosen, Epoll, File, Reactor, Uring, choose};
 
     /// Scenario: on each reactor that works here a file is made, written at two places, synced, read with and
     /// beyond its end, cut, renamed and removed; one that is there is made again, one that is not is opened.
-    /// Guarantee: what was written is read, ends are seen, and the folder lists what is there.
+    /// Guarantee: what was written is read, ends are seen, and the folder lists what is there; the simulated
+    /// disk is no different.
     #[test]
     fn files_and_folders_are_those_of_the_machine() {
         let folder = tempfile::tempdir().unwrap();
         let epoll = folder.path().join("a/epoll");
         Epoll::run(None, || async move { check::<Epoll>(&epoll).await }).unwrap();
+        Sim::run(None, || check::<Sim>(Path::new("/a/sim"))).unwrap();
         if matches!(choose(ReactorChoice::Auto, 1), Ok(Chosen::Uring { .. })) {
             let uring = folder.path().join("a/uring");
             Uring::run(None, || async move { check::<Uring>(&uring).await }).unwrap();

@@ -3,11 +3,13 @@
 //! statically, so the seam costs nothing per call.
 //!
 //! Two runtimes stand behind it: `uring` (glommio) and `epoll` (tokio, one thread). Neither leaves its
-//! thread: nothing here is `Send` but what `run` is given.
+//! thread: nothing here is `Send` but what `run` is given. A third, `sim`, is built for tests only.
 
 mod choice;
 mod disk;
 mod epoll;
+#[cfg(test)]
+pub(crate) mod sim;
 mod uring;
 
 use std::future::Future;

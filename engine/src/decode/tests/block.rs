@@ -11,7 +11,7 @@ const FRAME_BYTES_MAX: usize = 1 << 20;
 
 /// A value of any type, as ClickHouse would show it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Number(u64),
     Int(i64),
     /// The bits of a 64-bit float, so that every NaN equals itself.
@@ -24,22 +24,22 @@ pub(super) enum Value {
 }
 
 /// A row: every column of its table by name, in the table's order.
-pub(super) type Row = Vec<(Cow<'static, str>, Value)>;
+pub(crate) type Row = Vec<(Cow<'static, str>, Value)>;
 
 /// A row, or a part of one.
-pub(super) fn row<const N: usize>(columns: [(&'static str, Value); N]) -> Row {
+pub(crate) fn row<const N: usize>(columns: [(&'static str, Value); N]) -> Row {
     let named = |(name, value)| (Cow::Borrowed(name), value);
     columns.into_iter().map(named).collect()
 }
 
 /// The value of a column of `row`.
-pub(super) fn get<'a>(row: &'a Row, name: &str) -> &'a Value {
+pub(crate) fn get<'a>(row: &'a Row, name: &str) -> &'a Value {
     let found = row.iter().find(|(column, _)| column == name);
     &found.unwrap_or_else(|| panic!("no column {name}")).1
 }
 
 /// The plain bytes in `frames`, and how many frames there were.
-pub(super) fn unpack(mut frames: &[u8]) -> (Vec<u8>, usize) {
+pub(crate) fn unpack(mut frames: &[u8]) -> (Vec<u8>, usize) {
     let (mut plain, mut count) = (Vec::new(), 0);
     while !frames.is_empty() {
         let (checksum, rest) = frames.split_at(16);
@@ -57,7 +57,7 @@ pub(super) fn unpack(mut frames: &[u8]) -> (Vec<u8>, usize) {
 }
 
 /// The rows of a block of `table`.
-pub(super) fn rows(table: &Table, plain: &[u8]) -> Vec<Row> {
+pub(crate) fn rows(table: &Table, plain: &[u8]) -> Vec<Row> {
     let mut bytes = Bytes(plain);
     assert_eq!(bytes.take(8), [1, 0, 2, 0xff, 0xff, 0xff, 0xff, 0]);
     assert_eq!(bytes.varint() as usize, table.columns.len());

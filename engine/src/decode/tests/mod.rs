@@ -2,7 +2,7 @@
 //! a row that is bad is left out alone, and a request that is refused leaves nothing behind.
 
 mod allowance;
-mod block;
+pub(crate) mod block;
 mod bounds;
 mod equal;
 mod expected;
