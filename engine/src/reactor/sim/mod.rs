@@ -70,7 +70,7 @@ impl Reactor for Sim {
         main: impl FnOnce() -> F,
     ) -> io::Result<T> {
         let main = main();
-        Ok(simulate(0, async { main.await }).0)
+        Ok(simulate(0, main).0)
     }
 
     fn now() -> Instant {
