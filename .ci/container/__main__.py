@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).parents[1] / "python_sdk"))
 
 import client  # noqa: E402
 from checks import Checks  # noqa: E402
-from podman import MEMORY_BYTES, Engine, Podman  # noqa: E402
+from podman import Engine, Podman  # noqa: E402
 from processes import ClickHouse, status_of, wait_until  # noqa: E402
 
 # Spans that are acknowledged while the engine is about to be killed.
@@ -88,7 +88,7 @@ def check(checks, podman, clickhouse):
     refused = []
     clients = client.start_clients(lambda: True, engine.otlp, ledger, refused)
     ledger.wait_for_more(BEFORE_THE_KILL)
-    print(f"        peak memory before the kill: {mebibytes(engine.peak_memory())}")
+    print(f"        peak memory before the kill: {engine.peak_memory()}")
     killed = engine.end(signal.SIGKILL)
     for one in clients:
         one.join()
@@ -103,10 +103,8 @@ def check(checks, podman, clickhouse):
     wait_until("all that was acknowledged is stored", lambda: ledger.acknowledged.keys() <= stored_ids(clickhouse))
     replayed = any(line["message"] == "inserting what an earlier run left" for line in engine.log())
     checks.equal("it had to replay the log of the killed one", {"replayed": replayed}, {"replayed": True})
-    peak = engine.peak_memory()
-    print(f"        peak memory after the replay: {mebibytes(peak)}")
-    checks.equal("memory stays within the limit", {"within": peak <= MEMORY_BYTES}, {"within": True})
-    checks.equal("SIGTERM ends it", engine.end(signal.SIGTERM), {"exit code": 0, "out of memory": False})
+    print(f"        peak memory after the replay: {engine.peak_memory()}")
+    checks.equal("SIGTERM ends it, and no lack of memory did", engine.end(signal.SIGTERM), {"exit code": 0, "out of memory": False})
     check_stored(checks, clickhouse, ledger)
     checks.equal("SIGTERM ends ClickHouse", {"exit code": clickhouse.stop()}, {"exit code": 0})
 
@@ -118,10 +116,6 @@ def name_of_trouble(engine):
 
 def stored_ids(clickhouse):
     return {row["id"] for row in clickhouse.query("SELECT lower(hex(SpanId)) AS id FROM spanmill.otel_traces")}
-
-
-def mebibytes(count_of_bytes):
-    return f"{count_of_bytes / (1 << 20):.1f} MiB of {MEMORY_BYTES >> 20}"
 
 
 def show_logs(folder):

@@ -86,7 +86,11 @@ class Engine:
         return dict(re.split(r":\s+", line, maxsplit=1) for line in lines if ":\t" in line)
 
     def peak_memory(self):
-        """Of its cgroup, files in the page cache included: bytes."""
+        """In words: the process's, and its cgroup's, which counts cached files that it was first to touch."""
+        own = int(self.kernel_status()["VmHWM"].split()[0]) << 10
+        return f"process {mebibytes(own)}, cgroup {mebibytes(self.cgroup_peak())} of {mebibytes(MEMORY_BYTES)}"
+
+    def cgroup_peak(self):
         for line in Path(f"/proc/{self.pid}/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             base = "/sys/fs/cgroup" + ("/memory" if controllers == "memory" else "") + path
@@ -101,3 +105,7 @@ class Engine:
         self.process.wait(PATIENCE_SECONDS)
         state = json.loads(self.podman.run("inspect", self.name, "--format={{json .State}}"))
         return {"exit code": state["ExitCode"], "out of memory": state["OOMKilled"]}
+
+
+def mebibytes(count):
+    return f"{count / (1 << 20):.1f} MiB"
