@@ -69,7 +69,7 @@ def main():
         for way, exporter in ways(greeting).items():
             received, decoded = bytes_counted(admin)
             for signal_of_otlp in (traces, logs, metrics):
-                signal_of_otlp.check(checks, greeting["ClickHouse"], way, exporter)
+                signal_of_otlp.check(checks, greeting, way, exporter)
             after = bytes_counted(admin)
             spoken = {"compressed": after[0] - received < after[1] - decoded}
             checks.equal(f"{way}: what was spoken", spoken, {"compressed": " " in way})

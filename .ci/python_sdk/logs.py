@@ -194,9 +194,9 @@ def view_of(row):
     }
 
 
-def check_records(checks, clickhouse, way, service, sent):
-    stored = [decoded_row(row) for row in query(clickhouse, ROWS % service)]
-    shown = query(clickhouse, VIEW % service)
+def check_records(checks, greeting, way, service, sent):
+    stored = [decoded_row(row) for row in query(greeting, ROWS % service)]
+    shown = query(greeting, VIEW % service)
     counts = {"records": len(stored), "in the view": len(shown)}
     checks.equal(f"{way}: {service}: records", counts, {key: len(sent) for key in counts})
     for row, stored_row, shown_row in zip(sorted(sent, key=lambda row: row["time"]), stored, shown):
@@ -212,10 +212,10 @@ def check_records(checks, clickhouse, way, service, sent):
         checks.equal(f"{way}: {name}: in the view", shown_row, view_of(row))
 
 
-def check(checks, clickhouse, way, exporter):
+def check(checks, greeting, way, exporter):
     # All within one hour, and every nanosecond digit in use.
     now = time.time_ns() // 1_000 * 1_000 - 60_000_000_000 + 123
     for send in (send_everything, send_dropped):
         service = f"python-shop {way} {send.__name__}"
         sent = send(exporter(GrpcExporter, HttpExporter, "/v1/logs"), service, now)
-        check_records(checks, clickhouse, way, service, sent)
+        check_records(checks, greeting, way, service, sent)

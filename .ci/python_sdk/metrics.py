@@ -167,29 +167,29 @@ def equal_points(checks, what, stored, sent, place):
     checks.equal(f"{what}: {len(sent)} points", by_place(stored), by_place(sent))
 
 
-def check_points(checks, clickhouse, what, service, sent):
-    stored = [decoded_row(row) for row in query(clickhouse, ROWS % service)]
+def check_points(checks, greeting, what, service, sent):
+    stored = [decoded_row(row) for row in query(greeting, ROWS % service)]
     place = lambda row: (*series(row), row["time"])  # noqa: E731
     for metric in sorted({row["metric"] for row in sent} | {row["metric"] for row in stored}):
         of_metric = [[row for row in rows if row["metric"] == metric] for rows in (stored, sent)]
         equal_points(checks, f"{what}: {metric}", *of_metric, place)
 
-    (counts,) = query(clickhouse, SERIES.format(service))
+    (counts,) = query(greeting, SERIES.format(service))
     wanted = len({series(row) for row in sent})
     checks.equal(f"{what}: series", counts, {"series": wanted, "ids": wanted})
 
     for kind, (view, value) in VIEWS_STORED.items():
-        shown = query(clickhouse, VIEW.format(view=view, value=value, service=service))
+        shown = query(greeting, VIEW.format(view=view, value=value, service=service))
         shown = [decoded_view(row) for row in shown]
         of_kind = [view_of(row) for row in sent if row["type"] == kind]
         equal_points(checks, f"{what}: in otel_metrics_{view}", shown, of_kind, repr)
 
 
-def check(checks, clickhouse, way, exporter):
+def check(checks, greeting, way, exporter):
     for preference, temporality in TEMPORALITIES.items():
         what = f"{way}, {preference}"
         service = f"python-shop {what}"
         over = exporter(GrpcExporter, HttpExporter, "/v1/metrics", preferred_temporality=temporality)
         sent = send_everything(over, service)
         check_variety(checks, what, sent)
-        check_points(checks, clickhouse, what, service, sent)
+        check_points(checks, greeting, what, service, sent)

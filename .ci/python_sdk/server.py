@@ -65,7 +65,17 @@ def wait_until_ready(url):
         time.sleep(0.05)
 
 
-def query(clickhouse, sql):
+def wait_until_inserted(admin):
+    """Waits until what is acknowledged has left the log."""
+    while sum(values(admin, "spanmill_log_bytes{")) > 0:
+        # Nothing announces an insert but the numbers themselves.
+        time.sleep(0.05)
+
+
+def query(greeting, sql):
+    """The rows of an answer, once all that is acknowledged can be seen."""
+    wait_until_inserted(greeting["Admin"].split()[0])
+    clickhouse = greeting["ClickHouse"]
     request = urllib.request.Request(clickhouse, data=sql.encode())
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
@@ -74,9 +84,13 @@ def query(clickhouse, sql):
         raise RuntimeError(f"ClickHouse refused: {error.read().decode()}") from error
 
 
-def bytes_counted(admin):
-    """What the engine has received and what that came to when it was decompressed, over all transports."""
+def values(admin, name):
     with urllib.request.urlopen(admin + "/metrics", timeout=PATIENCE_SECONDS) as answer:
         lines = answer.read().decode().splitlines()
+    return [float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)]
+
+
+def bytes_counted(admin):
+    """What the engine has received and what that came to when it was decompressed, over all transports."""
     names = ("spanmill_received_bytes_total{", "spanmill_decoded_bytes_total{")
-    return [sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)) for name in names]
+    return [sum(values(admin, name)) for name in names]

@@ -289,9 +289,9 @@ def decoded_row(row):
     return row
 
 
-def check_trace(checks, clickhouse, way, sent):
+def check_trace(checks, greeting, way, sent):
     trace_id = sent[0]["trace_id"]
-    stored = [decoded_row(row) for row in query(clickhouse, ROWS % trace_id)]
+    stored = [decoded_row(row) for row in query(greeting, ROWS % trace_id)]
     counts = {"spans": len(stored), "ids": sorted(row["span_id"] for row in stored)}
     ids = sorted(row["span_id"] for row in sent)
     checks.equal(f"{way}: {sent[0]['name']}: spans of the trace", counts, {"spans": len(sent), "ids": ids})
@@ -299,7 +299,7 @@ def check_trace(checks, clickhouse, way, sent):
     for row in sent:
         checks.equal(f"{way}: {row['name']}", by_id.get(row["span_id"], {}), row)
 
-    view = {row["SpanId"]: row for row in query(clickhouse, VIEW % trace_id)}
+    view = {row["SpanId"]: row for row in query(greeting, VIEW % trace_id)}
     for row in sent:
         shown = view.get(row["span_id"], {})
         attributes_shown = shown.pop("SpanAttributes", {})
@@ -313,7 +313,7 @@ def check_trace(checks, clickhouse, way, sent):
         checks.equal(f"{way}: {row['name']}: in the view", shown, view_of(row))
 
     starts = [row["start"] for row in sent]
-    (times,) = query(clickhouse, TIMES % trace_id)
+    (times,) = query(greeting, TIMES % trace_id)
     checks.equal(f"{way}: {sent[0]['name']}: trace index", times, {"first": min(starts), "last": max(starts)})
 
 
@@ -334,9 +334,9 @@ def view_of(row):
 # ---- spanmill ----
 
 
-def check(checks, clickhouse, way, exporter):
+def check(checks, greeting, way, exporter):
     # All within one hour, and every nanosecond digit in use.
     now = time.time_ns() // 1_000 * 1_000 - 60_000_000_000 + 123
     for send in (send_everything, send_dropped):
         sent = send(exporter(GrpcExporter, HttpExporter, "/v1/traces"), now)
-        check_trace(checks, clickhouse, way, sent)
+        check_trace(checks, greeting, way, sent)

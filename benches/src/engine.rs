@@ -1,7 +1,7 @@
 //! An engine in a process of its own, told where ClickHouse is; ends with the value that stands for it.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +13,8 @@ pub struct Engine {
     process: Child,
     /// Where it takes OTLP over gRPC.
     pub address: SocketAddr,
+    /// Where it answers `/metrics`.
+    pub admin: SocketAddr,
 }
 
 impl Engine {
@@ -23,6 +25,7 @@ impl Engine {
     /// When it cannot be started or ends by itself.
     pub fn start(clickhouse: &TestServer, settings: &[&str]) -> Result<Self> {
         let spanmill = &host_program()[0];
+        let wal = clickhouse.data_dir().join("wal");
         let mut process = Command::new(spanmill)
             .arg("engine")
             .args(settings)
@@ -30,16 +33,45 @@ impl Engine {
             .args(["--clickhouse-http", &clickhouse.http_url()])
             .args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"])
             .args(["--admin", "127.0.0.1:0"])
+            .arg("--wal-dir")
+            .arg(wal)
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = process.stdout.take().context("the engine's output")?;
+        let mut grpc = None;
         for line in BufReader::new(stdout).lines() {
-            if let Some(address) = line?.trim().strip_prefix("OTLP/gRPC") {
-                let address = address.trim().parse()?;
-                return Ok(Engine { process, address });
+            let line = line?;
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("OTLP/gRPC"), Some(address)) => grpc = Some(address.parse()?),
+                (Some("Admin"), Some(url)) => {
+                    return Ok(Engine {
+                        process,
+                        address: grpc.context("where OTLP/gRPC is taken")?,
+                        admin: url.trim_start_matches("http://").parse()?,
+                    });
+                }
+                _ => {}
             }
         }
         bail!("the engine ended before it listened")
+    }
+
+    /// The sum of a metric over its shards.
+    ///
+    /// # Errors
+    /// When the admin port does not answer.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let mut stream = TcpStream::connect(self.admin)?;
+        let request = "GET /metrics HTTP/1.1\r\nhost: engine\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes())?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let values = text.lines().filter_map(|line| {
+            let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+            labels.starts_with('{').then(|| value.parse::<f64>().ok())?
+        });
+        Ok(values.sum())
     }
 
     /// Its process.

@@ -1,8 +1,12 @@
 //! Export calls over gRPC: a framed message goes out, an acknowledgement comes back, or an error.
 
+use std::net::SocketAddr;
+
 use anyhow::{Result, bail};
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
+
+const WINDOW: u32 = 1 << 20;
 
 /// The path of traces.
 pub const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -21,6 +25,21 @@ pub fn frame(body: &[u8], gzip: bool) -> Bytes {
     framed.freeze()
 }
 
+/// A connection to an engine.
+///
+/// # Errors
+/// When there is none to be had.
+pub async fn connect(address: SocketAddr) -> Result<SendRequest<Bytes>> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let builder = h2::client::Builder::new()
+        .initial_window_size(WINDOW)
+        .handshake(stream);
+    let (client, connection) = builder.await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
 /// One Export call to `path` with a framed message.
 ///
 /// # Errors
@@ -31,6 +50,22 @@ pub async fn export(
     body: &Bytes,
     gzip: bool,
 ) -> Result<()> {
+    match try_export(client, path, body, gzip).await? {
+        Ok(()) => Ok(()),
+        Err(refused) => bail!("a request was refused: {refused}"),
+    }
+}
+
+/// The same, where a refusal is an answer like another: its words.
+///
+/// # Errors
+/// When the connection breaks.
+pub async fn try_export(
+    client: SendRequest<Bytes>,
+    path: &str,
+    body: &Bytes,
+    gzip: bool,
+) -> Result<Result<(), String>> {
     let encoding = if gzip { "gzip" } else { "identity" };
     let request = http::Request::post(path)
         .header("content-type", "application/grpc")
@@ -52,7 +87,7 @@ pub async fn export(
         .as_ref()
         .and_then(|trailers| trailers.get("grpc-status"))
     {
-        Some(status) if status == "0" => Ok(()),
-        _ => bail!("a request was refused: {refused:?}"),
+        Some(status) if status == "0" => Ok(Ok(())),
+        _ => Ok(Err(format!("{refused:?}"))),
     }
 }

@@ -1,26 +1,28 @@
 //! Starts ClickHouse and an engine in processes of their own, sends spans over gRPC as fast as they are
 //! acknowledged, and prints what the engine and ClickHouse used for a million of them.
 
-mod corpus;
-
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use clap::Parser;
-use spanmill_embedded::testing::start_private;
+use spanmill_embedded::testing::{TestServer, start_private};
 
+use spanmill_benches::corpus;
 use spanmill_benches::engine::Engine;
-use spanmill_benches::export::{TRACES, export, frame};
+use spanmill_benches::export::{TRACES, connect, export, frame};
 use spanmill_benches::process::{Cpu, peak_memory};
 
 /// Different requests that are sent in turn.
 const REQUESTS: usize = 32;
-const WINDOW: u32 = 1 << 20;
+/// How long acknowledged spans may take to be stored, and how long between two looks: looking costs CPU time
+/// that is counted.
+const STORED_PATIENCE: Duration = Duration::from_secs(120);
+const STORED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What to send.
 #[derive(Parser, Clone)]
@@ -43,6 +45,9 @@ struct Options {
     /// What the engine runs on: auto, uring or epoll.
     #[arg(long, default_value = "auto")]
     reactor: String,
+    /// When the engine acknowledges: log, memory or clickhouse.
+    #[arg(long, default_value = "log")]
+    ack: String,
     /// Shards of the engine.
     #[arg(long, default_value_t = 1)]
     shards: usize,
@@ -63,7 +68,15 @@ fn main() -> Result<()> {
     let settings = spanmill_schema::SchemaSettings::default();
     runtime.block_on(spanmill_schema::migrate(&connection, &settings))?;
     let shards = options.shards.to_string();
-    let settings = ["--shards", &shards, "--reactor", &options.reactor];
+    let reactor = &options.reactor;
+    let settings = [
+        "--shards",
+        &shards,
+        "--reactor",
+        reactor,
+        "--ack",
+        &options.ack,
+    ];
     let engine = Engine::start(&clickhouse, &settings)?;
     let address = engine.address;
     let clickhouse_pid = clickhouse.server().pid();
@@ -71,11 +84,13 @@ fn main() -> Result<()> {
 
     // The first requests touch memory, dictionaries and ClickHouse's caches for the first time.
     runtime.block_on(send(&options, &requests, address, REQUESTS))?;
+    await_stored(&clickhouse, REQUESTS * options.spans_per_request)?;
     let before = (Cpu::of(engine.pid())?, Cpu::of(clickhouse_pid)?);
     let begun = Instant::now();
     let count = (options.millions * 1e6) as usize / options.spans_per_request;
     runtime.block_on(send(&options, &requests, address, count))?;
     let seconds = begun.elapsed().as_secs_f64();
+    await_stored(&clickhouse, (count + REQUESTS) * options.spans_per_request)?;
     let millions = (count * options.spans_per_request) as f64 / 1e6;
     let used = Cpu::of(engine.pid())? - before.0;
     let clickhouse_used = Cpu::of(clickhouse_pid)? - before.1;
@@ -102,15 +117,23 @@ fn main() -> Result<()> {
         "            {:.0} spans/s acknowledged",
         millions * 1e6 / seconds
     );
-    let stored = clickhouse.query("SELECT count() FROM spanmill.otel_traces")?;
-    let sent = (count + REQUESTS) * options.spans_per_request;
-    if stored.trim() != sent.to_string() {
-        bail!(
-            "{sent} spans were acknowledged, {} are stored",
-            stored.trim()
-        );
-    }
     Ok(())
+}
+
+/// Waits until as many spans are stored as were acknowledged. Each question is a query, so this does not spin.
+fn await_stored(clickhouse: &TestServer, sent: usize) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let stored = clickhouse.query("SELECT count() FROM spanmill.otel_traces")?;
+        let stored: usize = stored.trim().parse()?;
+        if stored == sent {
+            return Ok(());
+        }
+        if stored > sent || begun.elapsed() > STORED_PATIENCE {
+            bail!("{sent} spans were acknowledged, {stored} are stored");
+        }
+        std::thread::sleep(STORED_PAUSE);
+    }
 }
 
 /// Framed requests, ready to be sent.
@@ -145,13 +168,7 @@ async fn send(
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = Vec::new();
     for _ in 0..options.connections {
-        let stream = tokio::net::TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let builder = h2::client::Builder::new()
-            .initial_window_size(WINDOW)
-            .handshake(stream);
-        let (client, connection) = builder.await?;
-        tokio::spawn(connection);
+        let client = connect(address).await?;
         for _ in 0..options.in_flight {
             let (client, requests, next) =
                 (client.clone(), Arc::clone(requests), Arc::clone(&next));

@@ -132,7 +132,7 @@ async fn keep_order(clickhouse: &ClickHouse, signal: Signal) -> Result<()> {
 
 /// Sends request after request on one connection, so that rows are stored in the corpus's order.
 async fn send(options: &Options, server: &TestServer, signal: Signal) -> Result<()> {
-    let engine = Engine::start(server, &["--shards", "1"])?;
+    let engine = Engine::start(server, &["--shards", "1", "--ack", "clickhouse"])?;
     let stream = tokio::net::TcpStream::connect(engine.address).await?;
     stream.set_nodelay(true)?;
     let builder = h2::client::Builder::new()

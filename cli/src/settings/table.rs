@@ -331,10 +331,10 @@ pub(crate) static INSERT_TIMEOUT: Setting = Setting {
     key: "insert_timeout",
     group: ENGINE,
     value: "TIME",
-    accepts: "a time from 100ms to 10m, such as 5s",
-    default: Default::Text("5s"),
+    accepts: "a time from 100ms to 10m, such as 30s",
+    default: Default::Text("30s"),
     help: "How long ClickHouse may take to confirm one insert before it is sent anew with the same \
-           bytes and token, at most until ack_timeout",
+           bytes and token; where exports wait for it (ack = clickhouse), at most until ack_timeout",
     secret: false,
 };
 

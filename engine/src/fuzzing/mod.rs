@@ -24,7 +24,7 @@ use crate::json::to_protobuf;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. The folder of its corpus has its name.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("walk_traces", walk_traces),
     ("walk_logs", walk_logs),
     ("walk_metrics", walk_metrics),
@@ -33,6 +33,7 @@ pub const TARGETS: [Target; 8] = [
     ("json_metrics", json_metrics),
     ("inflate", inflate),
     ("clickhouse_answer", clickhouse_answer),
+    ("log_replay", log_replay),
 ];
 
 /// Bytes that an inflated body, and JSON's protobuf, may have.
@@ -68,6 +69,11 @@ pub fn json_logs(body: &[u8]) {
 /// A metrics request in JSON; see `check_json`.
 pub fn json_metrics(body: &[u8]) {
     check_json(Signal::Metrics, body);
+}
+
+/// A segment of a log; see `log/check.rs`.
+pub fn log_replay(input: &[u8]) {
+    crate::log::check::replay(input);
 }
 
 /// A compressed body; its first byte chooses the encoding. What comes out keeps to its limit, in memory

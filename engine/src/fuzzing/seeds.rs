@@ -9,7 +9,9 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use prost::Message;
 use spanmill_loadgen::corpus::{Corpus, Pace};
+use spanmill_schema::TableId;
 
+use crate::chunk::Chunk;
 use crate::decode::Signal;
 use crate::json::tests::encode::Sender;
 
@@ -32,6 +34,9 @@ fn seeds_are_written() {
     generated(&mut bodies, &mut texts);
     for (number, (signal, body)) in bodies.iter().enumerate() {
         write(&format!("walk_{}", signal.label()), number, body);
+    }
+    for (number, input) in segments().iter().enumerate() {
+        write("log_replay", number, input);
     }
     for (number, (signal, json)) in texts.iter().enumerate() {
         write(&format!("json_{}", signal.label()), number, json);
@@ -211,4 +216,33 @@ fn answers() -> Vec<Vec<u8>> {
     }
     answers.push([vec![1], packets[1..].concat(), vec![5]].concat());
     answers
+}
+
+/// Segments of a few chunks, with and without a header before them, whole, cut and with a gap.
+fn segments() -> Vec<Vec<u8>> {
+    let chunk = |sequence: u64, blocks: u32| {
+        let mut chunk = Chunk::of_rows(blocks as usize);
+        for partition in 0..blocks {
+            chunk.push(TableId::Logs, partition, 1, |out| {
+                out.extend_from_slice(&[7; 20][..partition as usize * 5]);
+            });
+        }
+        chunk.into_record(sequence)
+    };
+    let chunks = [chunk(0, 1), chunk(1, 3), chunk(2, 0), chunk(5, 2)].concat();
+    let header = crate::log::check::header();
+    let whole = [&header[..], &chunks].concat();
+    let gap = [&chunks[..60], b"garbage", &chunks[60..]].concat();
+    let cut = &chunks[..chunks.len() - 5];
+    let of = |choice: u8, bytes: &[u8]| [&[choice], bytes].concat();
+    vec![
+        of(0, &whole),
+        of(1, &chunks),
+        of(1, &gap),
+        of(1, cut),
+        of(3, &chunks),
+        of(3, &gap),
+        of(0, &chunks),
+        of(2, &whole[..40]),
+    ]
 }

@@ -8,6 +8,8 @@
 
 mod append;
 mod aside;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod check;
 mod cursor;
 mod format;
 mod queue;

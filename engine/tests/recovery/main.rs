@@ -12,6 +12,7 @@ mod process;
 mod support;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use ledger::load::{Ledger, Load, Target};
 use ledger::proxy::Proxy;
@@ -68,6 +69,12 @@ on_each_reactor! {
     /// back, they are acknowledged again without a restart; otherwise as above.
     the_log_is_full
 
+    /// Scenario: the engine is killed with a batch in flight, and ClickHouse is set up anew before the next
+    /// start, so that its tables have seen fewer inserts than when the batch was first sent.
+    /// Guarantees: whether the batch is stored cannot be told by its token, so it is set aside and counted,
+    /// not sent; what follows is stored.
+    a_token_that_may_be_forgotten_is_not_trusted
+
     /// Scenario: the engine is asked to end under load, with ClickHouse there, and with ClickHouse away.
     /// Guarantees: it ends in order; with ClickHouse there its log is empty then, else the next run inserts
     /// what is in it; otherwise as above.
@@ -111,14 +118,28 @@ impl Place {
     fn assert_exactly_once(&self, engine: EngineProcess, load: Load) {
         load.wait_for_more_acks();
         let (ledger, requests) = load.stop();
-        let begun = std::time::Instant::now();
-        while total(&engine, LOG_BYTES) > 0.0 {
-            let waited = begun.elapsed() > PATIENCE;
-            assert!(!waited, "not inserted: {}", metrics(engine.at.admin));
-        }
+        self.await_inserted(&engine);
         engine.terminate();
         assert_eq!(self.logs(), Vec::<PathBuf>::new());
         assert_stored(&self.clickhouse, &ledger, requests);
+    }
+
+    /// Waits until nothing is left in the logs.
+    fn await_inserted(&self, engine: &EngineProcess) {
+        let begun = Instant::now();
+        while total(engine, LOG_BYTES) > 0.0 {
+            let waited = begun.elapsed() > PATIENCE;
+            assert!(!waited, "not inserted: {}", metrics(engine.at.admin));
+        }
+    }
+
+    /// What was set aside.
+    fn aside(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.settings.log.join("aside"));
+        let entries = entries.into_iter().flatten();
+        entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect()
     }
 
     /// The logs' folders.
@@ -277,4 +298,28 @@ fn the_engine_ends_under_load(reactor: ReactorChoice) {
     place.settings.shards = 2;
     let engine = place.engine("");
     place.assert_exactly_once(engine, load);
+}
+
+fn a_token_that_may_be_forgotten_is_not_trusted(reactor: ReactorChoice) {
+    let mut place = Place::new(reactor);
+    // The first inserts ask how many the tables have seen, and that must be more than none.
+    let engine = place.engine("");
+    let load = load(&engine);
+    load.wait_for_more_acks();
+    engine.terminate();
+    let engine = place.engine("kill:half-sent:2");
+    engine.await_killed("half-sent");
+    place.clickhouse = migrated_clickhouse();
+    place.settings.native = place.clickhouse.native_addr();
+    place.settings.http = place.clickhouse.http_addr();
+    let engine = place.engine("");
+    await_more(&engine, "spanmill_set_aside_rows_total", 0.0);
+    assert_eq!(place.aside().len(), 1, "{:?}", place.aside());
+    load.wait_for_more_acks();
+    let (_, _) = load.stop();
+    place.await_inserted(&engine);
+    engine.terminate();
+    assert_eq!(place.logs(), [place.settings.log.join("aside")]);
+    let stored = "SELECT count() FROM spanmill.otel_traces";
+    assert_ne!(place.clickhouse.query(stored).expect("an answer"), "0");
 }

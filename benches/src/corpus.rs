@@ -16,7 +16,7 @@ const SPANS_A_RESOURCE: usize = 500;
 const NANOS_A_SECOND: u64 = 1_000_000_000;
 
 /// One encoded request of `spans` spans that start at about `now` (Unix nanoseconds).
-pub(crate) fn request(random: &mut fastrand::Rng, spans: usize, now: u64) -> Vec<u8> {
+pub fn request(random: &mut fastrand::Rng, spans: usize, now: u64) -> Vec<u8> {
     let mut resource_spans = Vec::new();
     let mut left = spans;
     while left > 0 {
