@@ -46,6 +46,7 @@ pub(crate) fn header() -> Vec<u8> {
     let header = SegmentHeader {
         id: ID,
         number: 0,
+        first_chunk: 0,
         statements: vec!["INSERT".into()],
     };
     header.write()
