@@ -219,6 +219,13 @@ fn start_admin(
         .map_err(StartError::Admin)
 }
 
+/// The core that a shard keeps to: one of its own where shards and usable cores are as many. Otherwise the
+/// scheduler places it: with fewer shards than cores, as under a CPU quota, every engine on the machine would
+/// choose the same first ones.
+fn core_of(shard: usize, shards: usize, usable: &[usize]) -> Option<usize> {
+    (shards == usable.len()).then(|| usable[shard])
+}
+
 fn start_shards<R: Reactor>(
     config: &Arc<Config>,
     parts: Vec<(ShardMetrics, ShardStatus)>,
@@ -233,8 +240,7 @@ fn start_shards<R: Reactor>(
     let mut balanced = balanced::<R>(config, &parts).into_iter();
     for (index, ((metrics, status), sockets)) in parts.into_iter().zip(sockets).enumerate() {
         let (balance, neighbours) = balanced.next().unzip();
-        // More shards than cores share them as the scheduler sees fit.
-        let core = (config.shards <= cores.len()).then(|| cores[index]);
+        let core = core_of(index, config.shards, &cores);
         let (config, stop) = (Arc::clone(config), stop.clone());
         let started = started.clone();
         let listening = move |result| {
@@ -304,4 +310,23 @@ fn first_failure(shards: Vec<JoinHandle<io::Result<bool>>>) -> StartError {
     }
     let (shard, source) = failure;
     StartError::Shard { shard, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: two containers on one machine had a quota of one core each and no cores of their own, and both
+    /// kept their only shard to core 0.
+    /// Guarantee: a shard keeps to a core only where the shards have all usable cores, one each.
+    #[test]
+    fn shards_keep_to_cores_only_when_they_have_all() {
+        let cores_of = |shards, usable: &[usize]| -> Vec<_> {
+            let core = |shard| core_of(shard, shards, usable);
+            (0..shards).map(core).collect()
+        };
+        assert_eq!(cores_of(1, &[0, 1, 2]), [None]);
+        assert_eq!(cores_of(2, &[4, 6]), [Some(4), Some(6)]);
+        assert_eq!(cores_of(2, &[3]), [None, None]);
+    }
 }

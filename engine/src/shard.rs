@@ -121,10 +121,10 @@ impl Shard {
 
     /// Whether a new request can be taken at all: asked before its body is read.
     pub(crate) fn admit(&self) -> Result<(), Refusal> {
-        for obstacle in self.obstacles.borrow().iter().flatten() {
-            return Err(Refusal::unavailable(obstacle.clone()));
+        match self.obstacles.borrow().iter().flatten().next() {
+            Some(reason) => Err(Refusal::unavailable(reason.clone())),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Walks a request's protobuf body into the open columns. The answer comes when its rows are safe, as

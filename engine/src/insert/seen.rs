@@ -5,16 +5,24 @@ use spanmill_schema::{DATABASE, INSERTS_REMEMBERED, TableId};
 
 use super::batch::InsertsSeen;
 
-/// Inserts whose tokens a table remembers; so few in tests that they are outrun.
-pub(crate) const REMEMBERED: u64 = if cfg!(test) {
-    40
-} else {
-    INSERTS_REMEMBERED as u64
-};
-
 /// Share of the remembered inserts, in percent, past which a token is not trusted: what is sent while the
 /// question is answered, and inserts of views that are cut into more parts than those of their table.
 const TRUSTED_PERCENT: u64 = 90;
+
+#[cfg(test)]
+thread_local! {
+    /// Stands for `INSERTS_REMEMBERED` in simulated histories, where a token can be outrun in seconds.
+    pub(crate) static REMEMBERED: std::cell::Cell<u32> =
+        const { std::cell::Cell::new(INSERTS_REMEMBERED) };
+}
+
+/// Inserts whose tokens a table remembers.
+fn remembered() -> u64 {
+    #[cfg(test)]
+    return REMEMBERED.get().into();
+    #[cfg(not(test))]
+    INSERTS_REMEMBERED.into()
+}
 
 /// The question: a text such as `(1,2,3,4,5)`. Parts are numbered as they are inserted: in a table of one
 /// server over all partitions, in a replicated one in each.
@@ -43,7 +51,7 @@ pub(super) fn answer(text: &str) -> InsertsSeen {
 /// Whether so many inserts came since `before` that a table may have forgotten a token of that time. Not known
 /// means no: then there is nothing better than the token.
 pub(super) fn outran(before: InsertsSeen, now: InsertsSeen) -> bool {
-    let trusted = REMEMBERED * TRUSTED_PERCENT / 100;
+    let trusted = remembered() * TRUSTED_PERCENT / 100;
     let (Some(before), Some(now)) = (before, now) else {
         return false;
     };
@@ -85,8 +93,8 @@ mod tests {
         let before = Some([7, 0, 100, 0, 0]);
         let now = |inserts| Some([7, 0, 100 + inserts, 0, 0]);
         assert!(!outran(before, before));
-        assert!(!outran(before, now(REMEMBERED / 2)));
-        assert!(outran(before, now(REMEMBERED)));
+        assert!(!outran(before, now(u64::from(INSERTS_REMEMBERED) / 2)));
+        assert!(outran(before, now(u64::from(INSERTS_REMEMBERED))));
         assert!(outran(before, Some([7, 0, 99, 0, 0])));
         assert!(!outran(None, now(u64::MAX - 100)));
         assert!(!outran(before, None));

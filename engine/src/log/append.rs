@@ -107,6 +107,7 @@ impl<R: Reactor> Appender<R> {
         let header = SegmentHeader {
             id: self.log.id.clone(),
             number,
+            first_chunk: self.next_chunk,
             statements: self.statements.clone(),
         };
         let header = header.write();

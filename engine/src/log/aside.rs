@@ -121,6 +121,7 @@ impl Aside {
         let header = SegmentHeader {
             id,
             number: 0,
+            first_chunk: 0,
             statements: statements.to_vec(),
         };
         let file = R::File::create(&path).await.map_err(failed)?;

@@ -36,9 +36,9 @@ pub(crate) fn replay(input: &[u8]) {
     }
     let folder = Folder::new();
     let log = Log::new(&folder.0, ID);
-    std::fs::create_dir(&log.folder).unwrap();
-    std::fs::write(log.segment_path(0), &segment).unwrap();
-    Epoll::run(None, || read_all(log, segment.len() as u64)).unwrap();
+    std::fs::create_dir(&log.folder).expect("a folder");
+    std::fs::write(log.segment_path(0), &segment).expect("a segment");
+    Epoll::run(None, || read_all(log, segment.len() as u64)).expect("a runtime");
 }
 
 /// A good header of the segment that is read.
@@ -46,6 +46,7 @@ pub(crate) fn header() -> Vec<u8> {
     let header = SegmentHeader {
         id: ID,
         number: 0,
+        first_chunk: 0,
         statements: vec!["INSERT".into()],
     };
     header.write()
@@ -76,13 +77,13 @@ fn repair(segment: &mut [u8], start: usize) {
 }
 
 async fn read_all(log: Log, size: u64) {
-    log.find_segments::<Epoll>().await.unwrap();
+    log.find_segments::<Epoll>().await.expect("its segments");
     let log = Rc::new(log);
     let mut reader = Reader::<Epoll>::new(Rc::clone(&log), Position::default());
     let mut at = None;
     loop {
         let before = reader.at().offset;
-        let found = reader.next().await.unwrap();
+        let found = reader.next().await.expect("it can be read");
         let after = reader.at().offset;
         match found {
             Found::Chunk { chunk, .. } => {
@@ -115,7 +116,7 @@ impl Folder {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("spanmill-replay-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
+        std::fs::create_dir(&path).expect("a folder");
         Folder(path)
     }
 }

@@ -10,7 +10,7 @@ pub(super) const VERSION: u32 = 1;
 const SEGMENT_MAGIC: [u8; 8] = *b"SPANMSEG";
 const CURSOR_MAGIC: [u8; 8] = *b"SPANMCUR";
 /// Bytes of a segment header before its statements.
-pub(super) const SEGMENT_FIXED_BYTES: usize = 48;
+pub(super) const SEGMENT_FIXED_BYTES: usize = 56;
 /// A header's statements are some KiB; more than this is no header.
 pub(super) const SEGMENT_HEADER_MAX: usize = 1 << 20;
 /// Bytes of a cursor's slot.
@@ -63,6 +63,9 @@ impl Position {
 pub(super) struct SegmentHeader {
     pub(super) id: LogId,
     pub(super) number: u64,
+    /// Number of the first chunk that is written to it. Chunks of earlier segments with this number or a
+    /// later one were refused, though they may lie there whole.
+    pub(super) first_chunk: u64,
     /// The INSERT of each table, by [`TableId`], as its columns were when the blocks were sealed.
     pub(super) statements: Vec<String>,
 }
@@ -92,6 +95,7 @@ impl SegmentHeader {
         out.extend_from_slice(&self.id.shard.to_le_bytes());
         out.extend_from_slice(&(self.statements.len() as u32).to_le_bytes());
         out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&self.first_chunk.to_le_bytes());
         for statement in &self.statements {
             out.extend_from_slice(&(statement.len() as u32).to_le_bytes());
             out.extend_from_slice(statement.as_bytes());
@@ -125,6 +129,7 @@ impl SegmentHeader {
         let shard = fields.u32()?;
         let count = fields.u32()?;
         let number = fields.u64()?;
+        let first_chunk = fields.u64()?;
         let mut statements = Vec::new();
         for _ in 0..count {
             let length = fields.u32()? as usize;
@@ -133,6 +138,7 @@ impl SegmentHeader {
         Some(SegmentHeader {
             id: LogId { run, shard },
             number,
+            first_chunk,
             statements,
         })
     }
@@ -244,7 +250,7 @@ mod tests {
             let [generation, batch, a, b, c, number] = numbers;
             let id = LogId { run, shard: number as u32 };
             prop_assert_eq!(LogId::of_name(&id.name()), Some(id.clone()));
-            let header = SegmentHeader { id, number, statements };
+            let header = SegmentHeader { id, number, first_chunk: batch, statements };
             let begin = Position { segment: a, offset: b };
             let end = Position { segment: c, offset: number };
             let slot = Slot { generation, batch, begin, end, inserts_seen };

@@ -25,6 +25,8 @@ struct Open<R: Reactor> {
     number: u64,
     file: R::File,
     statements: Rc<[String]>,
+    /// Where the next segment's chunks begin: those here from that number on were refused.
+    refused_from: Option<u64>,
 }
 
 /// What was found.
@@ -122,6 +124,7 @@ impl<R: Reactor> Reader<R> {
                 }
             },
         };
+        let refused_from = file.refused_from;
         let (file, statements) = (&file.file, Rc::clone(&file.statements));
         let Some(left @ 1..) = segment.end.checked_sub(self.at.offset) else {
             return Ok(None);
@@ -144,6 +147,9 @@ impl<R: Reactor> Reader<R> {
         match Chunk::from_record(record) {
             Ok((chunk, head)) => {
                 self.at.offset = end;
+                if refused_from.is_some_and(|first| head.sequence >= first) {
+                    return Ok(None);
+                }
                 let expected = self.next_chunk.replace(head.sequence + 1);
                 let missing = head
                     .sequence
@@ -177,20 +183,37 @@ impl<R: Reactor> Reader<R> {
         segment: Segment,
     ) -> std::io::Result<Result<Open<R>, R::File>> {
         let file = R::File::open(&self.log.segment_path(segment.number)).await?;
-        let fixed = file.read_at(0, SEGMENT_FIXED_BYTES).await?;
-        let length = SegmentHeader::length(&fixed).unwrap_or(0);
-        let header = SegmentHeader::read(&file.read_at(0, length).await?);
-        let header =
-            header.filter(|header| (&header.id, header.number) == (&self.log.id, segment.number));
-        let Some(header) = header else {
+        let Some(header) = self.header(&file, segment.number).await? else {
             return Ok(Err(file));
         };
-        self.at.offset = self.at.offset.max(length as u64);
+        self.at.offset = self.at.offset.max(header.write().len() as u64);
         Ok(Ok(Open {
             number: segment.number,
             file,
             statements: header.statements.into(),
+            refused_from: self.first_chunk_behind(segment.number).await?,
         }))
+    }
+
+    /// The number of the first chunk of the next segment that says it.
+    async fn first_chunk_behind(&self, number: u64) -> std::io::Result<Option<u64>> {
+        let mut from = number + 1;
+        while let Some((next, _)) = self.log.segment_from(from) {
+            let file = R::File::open(&self.log.segment_path(next.number)).await?;
+            if let Some(header) = self.header(&file, next.number).await? {
+                return Ok(Some(header.first_chunk));
+            }
+            from = next.number + 1;
+        }
+        Ok(None)
+    }
+
+    /// A segment's header, if it is what was written.
+    async fn header(&self, file: &R::File, number: u64) -> std::io::Result<Option<SegmentHeader>> {
+        let fixed = file.read_at(0, SEGMENT_FIXED_BYTES).await?;
+        let length = SegmentHeader::length(&fixed).unwrap_or(0);
+        let header = SegmentHeader::read(&file.read_at(0, length).await?);
+        Ok(header.filter(|header| (&header.id, header.number) == (&self.log.id, number)))
     }
 }
 

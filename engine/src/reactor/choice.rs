@@ -58,13 +58,7 @@ fn probe_uring(shards: usize) -> Result<(), String> {
             KERNEL_MIN.0, KERNEL_MIN.1
         ));
     }
-    try_io_uring_setup().map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOSYS) => "this kernel has no io_uring".to_owned(),
-        Some(libc::EPERM | libc::EACCES) => {
-            "io_uring is forbidden here (seccomp profile or kernel.io_uring_disabled)".to_owned()
-        }
-        _ => format!("io_uring_setup failed: {error}"),
-    })?;
+    try_io_uring_setup().map_err(|error| refused(&error, filtered_by_seccomp()))?;
     let limit = memlock_limit();
     let needed = MEMLOCK_PER_SHARD * shards as u64;
     if limit < needed {
@@ -75,6 +69,31 @@ fn probe_uring(shards: usize) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Why io_uring could not be set up. Seccomp profiles answer EPERM (Docker's) or, as if the kernel had no such
+/// call, ENOSYS (Podman's).
+fn refused(error: &io::Error, filtered_by_seccomp: bool) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOSYS | libc::EPERM | libc::EACCES) if filtered_by_seccomp => {
+            "io_uring is forbidden here by a seccomp profile, as in most containers".to_owned()
+        }
+        Some(libc::ENOSYS) => "this kernel has no io_uring".to_owned(),
+        Some(libc::EPERM | libc::EACCES) => {
+            "io_uring is forbidden here (kernel.io_uring_disabled, or a security module)".to_owned()
+        }
+        _ => format!("io_uring_setup failed: {error}"),
+    }
+}
+
+/// Whether system calls of this process pass through a seccomp filter.
+fn filtered_by_seccomp() -> bool {
+    const FILTER: &str = "2";
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mode = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp:"));
+    mode.is_some_and(|mode| mode.trim() == FILTER)
 }
 
 fn try_io_uring_setup() -> io::Result<()> {
@@ -171,6 +190,20 @@ mod tests {
         }
         let reason = probe_uring(usize::MAX >> 24).unwrap_err();
         assert!(reason.contains("ulimit -l"), "{reason}");
+    }
+
+    /// Scenario: in a Podman container with the default profile io_uring answered ENOSYS, and the log said of a
+    /// kernel that has io_uring that it has none.
+    /// Guarantee: where a seccomp filter is, it is what is named, whichever way it forbids; elsewhere it is not.
+    #[test]
+    fn a_seccomp_profile_is_named_whatever_it_answers() {
+        for code in [libc::ENOSYS, libc::EPERM] {
+            let error = io::Error::from_raw_os_error(code);
+            assert!(refused(&error, true).contains("forbidden here by a seccomp profile"));
+            assert!(!refused(&error, false).contains("seccomp"));
+        }
+        let other = io::Error::from_raw_os_error(libc::EMFILE);
+        assert!(refused(&other, true).starts_with("io_uring_setup failed"));
     }
 
     /// Scenario: the process asks for its cores.

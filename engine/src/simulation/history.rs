@@ -66,6 +66,7 @@ impl Report {
             self.unknown,
             self.compared.stored_unacknowledged,
             self.compared.lost_in_memory,
+            self.compared.set_aside,
         ];
         assert!(happened.iter().all(|times| *times > 0), "{self}");
         assert!(self.repeated > 0 && self.mishaps > 0, "{self}");

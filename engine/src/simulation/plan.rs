@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fastrand::Rng;
-use spanmill_schema::{Connection, Tables};
+use spanmill_schema::{Connection, INSERTS_REMEMBERED, Tables};
 
 use super::clickhouse;
 use super::client::{GRPC, HTTP};
@@ -95,6 +95,11 @@ impl Plan {
         // These excuse losses that are reported, and so make a history less strict.
         let lenient = random.u8(..6) == 0;
         faults.retain(|fault| lenient || !matches!(fault, Fault::Read | Fault::Rot));
+        let window = match random.u8(..6) {
+            0 => random.u32(8..16),
+            _ => INSERTS_REMEMBERED,
+        };
+        REMEMBERED.set(window);
         Plan {
             faults,
             trouble: millis(random, 500..20_000),
@@ -104,7 +109,7 @@ impl Plan {
             parallel: random.usize(1..=8),
             patience: millis(random, 2_000..30_000),
             latency: Duration::from_micros(random.u64(50..2_000)),
-            window: REMEMBERED as usize,
+            window: window as usize,
             config: config(random),
         }
     }
@@ -157,8 +162,8 @@ fn config(random: &mut Rng) -> Config {
             busy_percent_min: random.u8(..=100),
             idle_percent_max: random.u8(..=100),
         },
-        peers: PeerLimits::default(),
         drain_timeout: Duration::from_secs(30),
+        peers: PeerLimits::default(),
     }
 }
 

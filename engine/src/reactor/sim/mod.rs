@@ -39,6 +39,8 @@ impl Reactor for Sim {
     type Socket = SimSocket;
     type Listener = SimListener;
     type File = SimFile;
+    /// The shards of a simulated engine know nothing of each other.
+    type Handed = SimStream;
 
     fn listen(socket: SimSocket) -> io::Result<SimListener> {
         SimListener::new(socket)
@@ -67,7 +69,7 @@ impl Reactor for Sim {
         main: impl FnOnce() -> F,
     ) -> io::Result<T> {
         let main = main();
-        Ok(simulate(0, async { main.await }).0)
+        Ok(simulate(0, main).0)
     }
 
     fn now() -> Instant {
@@ -97,8 +99,6 @@ impl Reactor for Sim {
     async fn sync_folder(folder: &Path) -> io::Result<()> {
         disk::sync_folder(folder).await
     }
-
-    type Handed = SimStream;
 
     fn release(stream: SimStream) -> io::Result<SimStream> {
         Ok(stream)
