@@ -34,7 +34,7 @@ pub(super) fn compare(
     let mut compared = Compared::default();
     // What was set aside is kept for a person, and counted; an ack does not promise more.
     let reported = damaged && engine.reported_damage();
-    let mut set_aside = engine.sum(|shard| shard.set_aside_rows.get()) as usize;
+    let mut set_aside = engine.set_aside();
     // A resource may be among it.
     if !reported && set_aside == 0 {
         faults.extend(store.orphans.iter().cloned());

@@ -133,6 +133,15 @@ impl Engine {
         }) > 0
     }
 
+    /// Rows that ClickHouse may or may not have and that were reported: kept in files, or without a log lost.
+    pub(super) fn set_aside(&self) -> usize {
+        let rows = match self.config.ack {
+            AckMode::Memory => self.sum(|shard| shard.abandoned_rows.get()),
+            AckMode::Log | AckMode::ClickHouse => 0,
+        };
+        (rows + self.sum(|shard| shard.set_aside_rows.get())) as usize
+    }
+
     /// The sum of a counter over all shards of all starts.
     pub(super) fn sum(&self, of: fn(&ShardMetrics) -> u64) -> u64 {
         self.metrics.borrow().iter().map(of).sum()
