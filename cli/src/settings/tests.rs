@@ -66,7 +66,7 @@ fn defaults_are_valid() {
         (settings.batching.rows, settings.batching.rows_max),
         (10_000, 200_000)
     );
-    assert_eq!(settings.batching.age, Duration::from_millis(200));
+    assert_eq!(settings.batching.age, Duration::from_secs(1));
     assert_eq!(settings.batching.insert_timeout, Duration::from_secs(5));
     assert_eq!(settings.batching.ack_timeout, Duration::from_secs(8));
     assert!(settings.memory.request_bytes_max <= 64 << 20);
@@ -140,7 +140,7 @@ fn every_setting_is_read() {
     for setting in table::ALL {
         let bad = match setting.key {
             "clickhouse_password" | "config" => continue,
-            "clickhouse_user" | "data_dir" => "",
+            "clickhouse_user" | "data_dir" | "wal_dir" => "",
             "log_level" => "=nonsense=,",
             _ => "no such value",
         };
