@@ -197,8 +197,6 @@ pub(crate) const REQUEST_PART: usize = 4;
 pub(crate) const COLUMN_GROWTH: usize = 3;
 /// What a body takes while it is decompressed or converted, by what it becomes: its buffer doubles.
 pub(crate) const BODY_GROWTH: usize = 2;
-/// Bytes that a body's buffer is made for at once when it says how long it is, by what has arrived of it.
-pub(crate) const BODY_AHEAD: usize = 8;
 
 /// What one peer may take of time and places. No setting: tests of hostile peers shorten the times and
 /// lower the counts, everything else takes the default.

@@ -10,7 +10,7 @@ use crate::decode::{Rejected, Signal};
 use crate::form::{Form, Syntax};
 use crate::inflate::{ENCODINGS, Encoding, InflateError};
 use crate::json::{self, JsonError};
-use crate::limits::{BODY_AHEAD, BODY_GROWTH};
+use crate::limits::BODY_GROWTH;
 use crate::memory::Reservation;
 use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
@@ -37,7 +37,7 @@ pub(super) struct Body {
     bytes: Vec<u8>,
     /// How long it says it is, framing included.
     announced: Option<usize>,
-    /// What its buffer has touched.
+    /// Its buffer.
     reservation: Reservation,
 }
 
@@ -80,14 +80,12 @@ impl Body {
         if length > self.bytes.capacity() {
             self.make_room(length)?;
         }
-        // What no byte was written to takes no memory.
-        let touched = length.max(self.reservation.bytes());
-        self.reservation.grow(touched - self.reservation.bytes())?;
         self.bytes.extend_from_slice(part);
         Ok(())
     }
 
-    /// Replaces the buffer by one of at least `length` bytes. For as long as it is copied there are two.
+    /// Replaces the buffer by one of at least `length` bytes. For as long as it is copied there are two. All of
+    /// a buffer counts: an allocator may have used its memory before.
     fn make_room(&mut self, length: usize) -> Result<(), Refusal> {
         if self.bytes.capacity() == 0 {
             let kept = self.shard.buffer();
@@ -97,17 +95,17 @@ impl Body {
                 return Ok(());
             }
         }
+        let doubled = length.max(2 * self.bytes.capacity());
         let room = match self.announced {
-            Some(announced) => announced.max(length).min(length.saturating_mul(BODY_AHEAD)),
-            None => length.saturating_mul(2),
+            Some(announced) => doubled.min(announced.max(length)),
+            None => doubled,
         };
-        let copied = self.bytes.len();
-        self.reservation.grow(copied)?;
+        self.reservation.grow(room)?;
         let mut bytes = Vec::with_capacity(room);
         bytes.extend_from_slice(&self.bytes);
         self.shard
             .keep_buffer(std::mem::replace(&mut self.bytes, bytes));
-        self.reservation.set(copied);
+        self.reservation.set(self.bytes.capacity());
         Ok(())
     }
 
@@ -205,7 +203,7 @@ impl Body {
             return made;
         }
         let held = self.reservation.bytes();
-        self.reservation.grow(next.len())?;
+        self.reservation.grow(next.capacity())?;
         self.shard
             .keep_buffer(std::mem::replace(&mut self.bytes, next));
         self.framing = 0;
