@@ -130,10 +130,10 @@ impl Shard {
     }
 
     fn obstacle(&self) -> Result<(), Refusal> {
-        for obstacle in self.obstacles.borrow().iter().flatten() {
-            return Err(Refusal::unavailable(obstacle.clone()));
+        match self.obstacles.borrow().iter().flatten().next() {
+            Some(obstacle) => Err(Refusal::unavailable(obstacle.clone())),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Walks a request's protobuf body into the open columns. The answer comes when its rows are safe, as

@@ -112,7 +112,7 @@ impl<R: Reactor> Writer<R> {
     async fn try_connect(&mut self) -> Result<(), InsertError> {
         let limit = self.shard.config.insert_timeout;
         self.link.connect(limit).await?;
-        if self.batches % SEEN_EVERY == 0 {
+        if self.batches.is_multiple_of(SEEN_EVERY) {
             self.seen = self.link.inserts_seen(limit).await?;
         }
         Ok(())
