@@ -33,7 +33,7 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
         insert_timeout: settings.batching.insert_timeout,
         ack_timeout: settings.batching.ack_timeout,
         request_bytes_max: settings.memory.request_bytes_max,
-        pending_bytes_max: settings.memory.pending_bytes_max,
+        memory: settings.memory.plan,
         timestamp_past_max: settings.timestamps.past_max,
         timestamp_future_max: settings.timestamps.future_max,
         hand_over: HandOver::default(),

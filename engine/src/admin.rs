@@ -68,7 +68,7 @@ pub(crate) async fn serve(
             continue;
         };
         let open = connections.open(None);
-        let stream = Linger::new(stream, Rc::clone(&open.peer));
+        let stream = Linger::new(stream, Rc::clone(&open.peer), None);
         let (admin, stop) = (Rc::clone(&admin), stop.clone());
         Epoll::spawn(async move {
             let _open = open;

@@ -94,6 +94,16 @@ impl Chunk {
         }
     }
 
+    /// Makes room for so many bytes of blocks.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
+    /// Gives back the room that blocks do not need, but for the tail's.
+    pub(crate) fn shrink(&mut self) {
+        self.bytes.shrink_to(self.bytes.len() + TAIL_BYTES);
+    }
+
     /// Adds a block whose frames `write` appends.
     pub(crate) fn push(
         &mut self,

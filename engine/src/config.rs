@@ -11,6 +11,7 @@ use crate::balance::HandOver;
 use spanmill_schema::{Connection, Tables};
 
 use crate::limits::PeerLimits;
+use crate::memory::MemoryPlan;
 
 /// Settings of an engine.
 #[derive(Debug, Clone)]
@@ -46,9 +47,8 @@ pub struct Config {
     pub ack_timeout: Duration,
     /// Bytes of a request, on the wire as well as decompressed.
     pub request_bytes_max: usize,
-    /// Bytes of requests that are being received or wait for ClickHouse, in each shard. A compressed
-    /// request counts in both its forms, so this is at least twice `request_bytes_max`.
-    pub pending_bytes_max: usize,
+    /// What each shard may take of the process's memory; `request_bytes_max` is at most what it says.
+    pub memory: MemoryPlan,
     /// How far before now the time of a row may lie; older rows are rejected.
     pub timestamp_past_max: Duration,
     /// How far after now the time of a row may lie; newer rows are rejected.
@@ -159,7 +159,7 @@ impl Config {
             insert_timeout: Duration::from_secs(1),
             ack_timeout: Duration::from_secs(1),
             request_bytes_max: 1 << 20,
-            pending_bytes_max: 64 << 20,
+            memory: MemoryPlan::new(1 << 30, shards),
             timestamp_past_max: Duration::MAX,
             timestamp_future_max: Duration::MAX,
             hand_over: HandOver::default(),

@@ -1,6 +1,7 @@
 //! The bounds that no setting changes, with the arithmetic that justifies them. What a user may change
 //! is in `Config`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Rows from which on open columns are sealed into a chunk. ClickHouse takes blocks of this size at the
@@ -16,8 +17,6 @@ pub(crate) const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
 /// Segments that a full log has at least: a segment is removed as a whole, so a small log has small ones.
 pub(crate) const SEGMENTS_MIN: u64 = 8;
-/// Compressed bytes from which on a batch takes no further chunk: it is held in memory while it is sent.
-pub(crate) const BATCH_BYTES: usize = 32 << 20;
 /// Batches after which it is asked again how many inserts the tables have seen: a lower bound for what they
 /// had seen when a batch was first sent, which needs to be near only compared with what is remembered.
 pub(crate) const SEEN_EVERY: u64 = if cfg!(test) { 2 } else { 256 };
@@ -67,10 +66,6 @@ pub(crate) const RESET_MEMORY: Duration = Duration::from_secs(30);
 /// Bytes of a refusal's text, so that the headers that carry it stay within what clients accept (8 KiB)
 /// also when each byte is escaped as three, and the status details repeat it.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1024;
-
-/// Logarithm of the window that a zstd frame may ask for: 32 MiB, which is what the Go library that
-/// Collectors use asks for at its highest level. A shard has one decompressor, so this is once per shard.
-pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 25;
 
 /// What "retry later" asks for when ClickHouse is away: SDKs start backing off at a second themselves.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -136,17 +131,72 @@ impl Pace {
 /// Bytes of any one string or block that ClickHouse answers with.
 pub(crate) const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// Body buffers that a shard keeps for reuse, and how large a kept one may be.
-pub(crate) const BUFFERS_KEPT: usize = 16;
-pub(crate) const BUFFER_KEPT_BYTES: usize = 8 << 20;
-
 /// Bytes that one request may take in columns: eight times the 64 MiB that a request has at most by default.
 /// Real ones take about as much as they have on the wire; made-up ones could take eighty times that.
 pub(crate) const COLUMN_BYTES_MAX: usize = 512 << 20;
 
 const _: () = assert!(STREAM_WINDOW <= CONNECTION_WINDOW);
 const _: () = assert!(FRAME_BYTES <= STREAM_WINDOW);
-const _: () = assert!(BUFFER_KEPT_BYTES >= STREAM_WINDOW as usize);
+
+// Memory. `memory_max` is divided by `MemoryPlan`: an eighth stays with the allocator (size classes and pages
+// that are free and not given back; 3 to 10 % is usual), `PROCESS_BYTES` with the process, and the rest
+// is shared evenly by the shards. Of its share S a shard sets aside what it takes whatever comes:
+//
+//   its codecs             `CODEC_BYTES`
+//   the window of zstd     2^n up to S / 8, from 8 to 32 MiB
+//   the batch in flight    S / 16, from 1 to 32 MiB
+//   series remembered      S / 16, rounded down to a table's size, from 0.8 to 50 MiB
+//   resources remembered   S / 32, from 1 to 16 MiB
+//   column buffers kept    S / 20, from 2 to 16 MiB
+//   read, not taken over   S / 50, from 1 to 8 MiB
+//   body buffers kept      S / 64, from 1 to 4 MiB
+//   connections            S / 5 at 96 KiB each, from 8 to 4,096 of them
+//
+// which is at most 54 % of a share of 64 MiB and more. What is left is for what strangers send.
+
+/// Memory of a process when no setting says: this part of what the machine or the cgroup has.
+pub const MEMORY_PART: u64 = 4;
+/// And never less or more than this. The default 64 MiB of a request need 600 MiB with one shard, so with less
+/// memory requests are bounded more tightly.
+pub const MEMORY_BYTES: RangeInclusive<u64> = 256 << 20..=2 << 30;
+/// The part of it that the allocator may waste.
+pub(crate) const ALLOCATOR_PART: usize = 8;
+/// What a process takes before it has a shard: program, runtimes, admin port, metrics; 22 to 27 MiB were seen at rest, with one shard.
+pub(crate) const PROCESS_BYTES: usize = 24 << 20;
+/// LZ4's table and its largest frame (1.2 MiB), the open frame (2 MiB), and libdeflate's tables.
+pub(crate) const CODEC_BYTES: usize = 4 << 20;
+/// Compressed bytes from which on a batch takes no further chunk: it is held in memory while it is sent.
+pub(crate) const BATCH_BYTES: RangeInclusive<usize> = 1 << 20..=32 << 20;
+/// Body buffers that a shard keeps for reuse, in bytes of all of them.
+pub(crate) const KEPT_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 20;
+/// Column buffers that a shard keeps for the next chunk: up to twice a full chunk.
+pub(crate) const COLUMNS_KEPT_BYTES: RangeInclusive<usize> = 2 << 20..=2 * CHUNK_BYTES;
+/// Bytes that resources are remembered in; see `Resources`.
+pub(crate) const RESOURCES_BYTES: RangeInclusive<usize> = 1 << 20..=16 << 20;
+/// Places of the table that series are remembered in: powers of two, of which 7/8 are used.
+pub(crate) const SERIES_BUCKETS: RangeInclusive<usize> = 1 << 14..=1 << 20;
+/// Bytes of a place: key, id and days (32) and a tag (1), and half as much again while the table doubles.
+pub(crate) const SERIES_BUCKET_BYTES: usize = 50;
+/// Series that are remembered at most: 7/8 of the largest table.
+pub(crate) const SERIES_MAX: usize = (1 << 20) / 8 * 7;
+/// Bytes that sockets are read for before what was read is taken over and counted: a connection's window is
+/// 16 MiB, and of a thousand of them each may have as many on the way.
+pub(crate) const READ_AHEAD_BYTES: RangeInclusive<usize> = 1 << 20..=8 << 20;
+/// What a connection takes at most that nothing counts: an incomplete frame or the read buffer of HTTP/1
+/// (64 KiB each), streams and their heads, its tasks.
+pub(crate) const CONNECTION_BYTES: usize = 96 << 10;
+/// Logarithm of the window that a zstd frame may ask for: 8 MiB, which every decoder must take, up to 32 MiB,
+/// which is what the Go library that Collectors use asks for at its highest level. A shard has one decompressor.
+pub(crate) const ZSTD_WINDOW_LOGS: RangeInclusive<u32> = 23..=25;
+/// A request up to this size is a small one: it may use the last eighth of a shard's memory.
+pub(crate) const SMALL_REQUEST_BYTES: usize = 1 << 20;
+/// The largest request is this part of what a shard has for what strangers send: its body, and three times
+/// as much for columns (`COLUMN_GROWTH`).
+pub(crate) const REQUEST_PART: usize = 4;
+/// What columns take while they grow, by their bytes: buffers double, and the one that does is there twice.
+pub(crate) const COLUMN_GROWTH: usize = 3;
+/// What a body takes while it is decompressed or converted, by what it becomes: its buffer doubles.
+pub(crate) const BODY_GROWTH: usize = 2;
 
 /// What one peer may take of time and places. No setting: tests of hostile peers shorten the times and
 /// lower the counts, everything else takes the default.

@@ -102,6 +102,7 @@ pub(crate) struct ShardMetrics {
     pub(crate) last_insert: Seconds,
     pub(crate) abandoned_rows: Counter,
     pub(crate) pending_bytes: Gauge,
+    pub(crate) memory_limit: Gauge,
     pub(crate) available: Gauge,
     pub(crate) insert_seconds: Histogram,
     pub(crate) batch_rows: Histogram,
@@ -182,6 +183,7 @@ struct Families {
     last_insert: Family<OfShard, Seconds>,
     abandoned_rows: Family<OfShard, Counter>,
     pending_bytes: Family<OfShard, Gauge>,
+    memory_limit: Family<OfShard, Gauge>,
     available: Family<OfShard, Gauge>,
     insert_seconds: Family<OfShard, Histogram, fn() -> Histogram>,
     batch_rows: Family<OfShard, Histogram, fn() -> Histogram>,
@@ -328,6 +330,13 @@ impl Families {
                 "Rows whose insert was confirmed",
                 Family::default(),
             ),
+            memory_limit: add(
+                registry,
+                "pending_bytes_limit",
+                "Bytes that pending_bytes may be: at half of them large requests are told to retry, at all of \
+                 them nothing is read",
+                Family::default(),
+            ),
             pending_bytes: add(
                 registry,
                 "pending_bytes",
@@ -452,6 +461,7 @@ impl Families {
             last_insert: self.last_insert.get_or_create_owned(labels),
             abandoned_rows: self.abandoned_rows.get_or_create_owned(labels),
             pending_bytes: self.pending_bytes.get_or_create_owned(labels),
+            memory_limit: self.memory_limit.get_or_create_owned(labels),
             available: self.available.get_or_create_owned(labels),
             insert_seconds: self.insert_seconds.get_or_create_owned(labels),
             batch_rows: self.batch_rows.get_or_create_owned(labels),

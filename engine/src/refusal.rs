@@ -45,11 +45,13 @@ pub(crate) enum Kind {
     Encoding,
     /// Nothing is wrong with the request; it should come again.
     Unavailable,
+    /// The same, because there is no memory for it at present.
+    NoMemory,
 }
 
 impl Kind {
     /// Every kind, for counters.
-    pub(crate) const ALL: [Kind; 7] = [
+    pub(crate) const ALL: [Kind; 8] = [
         Kind::Invalid,
         Kind::TooLarge,
         Kind::NotFound,
@@ -57,6 +59,7 @@ impl Kind {
         Kind::ContentType,
         Kind::Encoding,
         Kind::Unavailable,
+        Kind::NoMemory,
     ];
 
     /// Name in metrics.
@@ -69,6 +72,7 @@ impl Kind {
             Kind::ContentType => "content_type",
             Kind::Encoding => "encoding",
             Kind::Unavailable => "unavailable",
+            Kind::NoMemory => "no_memory",
         }
     }
 
@@ -80,7 +84,7 @@ impl Kind {
             Kind::NotFound | Kind::Method | Kind::ContentType | Kind::Encoding => {
                 Code::Unimplemented
             }
-            Kind::Unavailable => Code::Unavailable,
+            Kind::Unavailable | Kind::NoMemory => Code::Unavailable,
         }
     }
 
@@ -92,7 +96,7 @@ impl Kind {
             Kind::NotFound => 404,
             Kind::Method => 405,
             Kind::ContentType | Kind::Encoding => 415,
-            Kind::Unavailable => 503,
+            Kind::Unavailable | Kind::NoMemory => 503,
         }
     }
 }
@@ -116,6 +120,14 @@ impl Refusal {
         Refusal::new(Kind::Unavailable, message)
     }
 
+    /// There is no memory for the request at present.
+    pub(crate) fn no_memory() -> Self {
+        Refusal::new(
+            Kind::NoMemory,
+            "too many bytes wait to be stored; retry later",
+        )
+    }
+
     /// The body is larger than `limit` bytes.
     pub(crate) fn too_large(limit: usize, state: &str) -> Self {
         Refusal::new(
@@ -126,7 +138,7 @@ impl Refusal {
 
     /// How long the client should wait before it tries again; `None` if it must not.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        (self.kind == Kind::Unavailable).then_some(RETRY_AFTER)
+        matches!(self.kind, Kind::Unavailable | Kind::NoMemory).then_some(RETRY_AFTER)
     }
 
     /// `google.rpc.Status`, with `RetryInfo` when the request should come again.

@@ -44,7 +44,10 @@ pub(crate) async fn run_shard<R: Reactor>(
 ) -> bool {
     let shard = Rc::new(shard);
     let peer_limits = shard.config.peers;
-    let places = places(peer_limits.connections, shard.config.shards);
+    let places = places(
+        peer_limits.connections.min(shard.config.memory.connections),
+        shard.config.shards,
+    );
     let connections = Connections::new(peer_limits, places);
     let listeners = R::listen(sockets.grpc).and_then(|grpc| Ok((grpc, R::listen(sockets.http)?)));
     let (grpc, http) = match listeners {

@@ -15,15 +15,14 @@ use crate::backlog::{Backlog, Due, Held};
 use crate::balance::Balance;
 use crate::columns::Columns;
 use crate::config::{AckMode, Config};
-use crate::decode::{Arrival, Rejected, Signal, walk};
+use crate::decode::{Arrival, DecodeError, Rejected, Signal, walk};
 use crate::fault;
 use crate::inflate::Inflate;
-use crate::limits::{BUFFER_KEPT_BYTES, BUFFERS_KEPT, CHUNK_BYTES, CHUNK_ROWS};
-use crate::limits::{COLUMN_BYTES_MAX, COMMIT_INTERVAL};
+use crate::limits::{CHUNK_BYTES, CHUNK_ROWS, COLUMN_BYTES_MAX, COLUMN_GROWTH, COMMIT_INTERVAL};
 use crate::memory::{Memory, Reservation};
 use crate::metrics::ShardMetrics;
 use crate::reactor::{Reactor, within};
-use crate::refusal::Refusal;
+use crate::refusal::{Kind, Refusal};
 use crate::status::ShardStatus;
 
 /// See the module.
@@ -40,6 +39,8 @@ pub(crate) struct Shard {
     pub(crate) balance: Option<Balance>,
     rows: RefCell<Rows>,
     buffers: RefCell<Vec<Vec<u8>>>,
+    /// Bytes of those.
+    buffer_bytes: Cell<usize>,
     inflate: RefCell<Inflate>,
     /// Why no request can be taken at present, by what keeps it from being stored.
     obstacles: RefCell<[Option<String>; 3]>,
@@ -66,7 +67,7 @@ struct Rows {
     open_acks: Acks,
     /// When the oldest open row came.
     open_since: Option<Instant>,
-    /// Memory of the open columns.
+    /// What the open columns take beyond what is set aside for them.
     open_memory: Reservation,
     sealed: VecDeque<Held>,
 }
@@ -87,7 +88,9 @@ impl Shard {
         status: ShardStatus,
         balance: Option<Balance>,
     ) -> Self {
-        let memory = Memory::new(config.pending_bytes_max, metrics.pending_bytes.clone());
+        let memory = Memory::new(config.memory, metrics.pending_bytes.clone());
+        let inflate = Inflate::new(config.memory.zstd_window_log);
+        metrics.memory_limit.set(config.memory.hard as i64);
         let needs_clickhouse = config.ack == AckMode::ClickHouse;
         let unreached = needs_clickhouse.then(|| "ClickHouse has not been reached yet".to_owned());
         status.set_refuses(unreached.as_deref());
@@ -96,7 +99,7 @@ impl Shard {
             now: R::now,
             wall: R::wall,
             rows: RefCell::new(Rows {
-                open: Columns::new(Arc::clone(&config.tables)),
+                open: Columns::new(Arc::clone(&config.tables)).within(&config.memory),
                 open_acks: Acks::default(),
                 open_since: None,
                 open_memory: memory.reservation(),
@@ -109,7 +112,8 @@ impl Shard {
             status,
             balance,
             buffers: RefCell::default(),
-            inflate: RefCell::default(),
+            buffer_bytes: Cell::new(0),
+            inflate: RefCell::new(inflate),
             obstacles: RefCell::new([unreached, None, None]),
             log_bytes: Cell::new(0),
             draining: Cell::new(false),
@@ -121,6 +125,11 @@ impl Shard {
 
     /// Whether a new request can be taken at all: asked before its body is read.
     pub(crate) fn admit(&self) -> Result<(), Refusal> {
+        self.obstacle()?;
+        self.memory.admit()
+    }
+
+    fn obstacle(&self) -> Result<(), Refusal> {
         match self.obstacles.borrow().iter().flatten().next() {
             Some(reason) => Err(Refusal::unavailable(reason.clone())),
             None => Ok(()),
@@ -128,11 +137,30 @@ impl Shard {
     }
 
     /// Walks a request's protobuf body into the open columns. The answer comes when its rows are safe, as
-    /// the ack mode has it; a request without rows is answered at once.
-    pub(crate) fn accept(&self, signal: Signal, body: &[u8]) -> Result<Accepted, Refusal> {
-        self.admit()?;
+    /// the ack mode has it; a request without rows is answered at once. `reservation` is the body's, which
+    /// says how much is left for its columns. When the body is gone, `accepted` must be called.
+    pub(crate) fn accept(
+        &self,
+        signal: Signal,
+        body: &[u8],
+        reservation: &Reservation,
+    ) -> Result<Accepted, Refusal> {
+        self.obstacle()?;
         let mut rows = self.rows.borrow_mut();
-        let walked = walk(signal, body, &mut rows.open, self.arrival())?;
+        let arrival = self.arrival(reservation);
+        let walked = walk(signal, body, &mut rows.open, arrival);
+        rows.count_open(&self.memory);
+        let walked = walked.map_err(|error| match error {
+            DecodeError::ColumnsTooLarge { bytes_max } => {
+                let most = column_bytes(reservation.room_alone());
+                if bytes_max >= most {
+                    Refusal::new(Kind::TooLarge, error.to_string())
+                } else {
+                    Refusal::no_memory()
+                }
+            }
+            error => error.into(),
+        })?;
         fault::point("walked");
         let metrics = self.metrics.signal(signal);
         metrics.decoded_rows.inc_by(walked.rows as u64);
@@ -151,18 +179,23 @@ impl Shard {
         accepted.waiting = Some(rows.open_acks.add());
         let first = rows.open_since.is_none();
         rows.open_since.get_or_insert_with(self.now);
-        let bytes = rows.open.bytes();
-        rows.open_memory.set(bytes);
-        if rows.open.rows() >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
-            rows.seal(&self.memory);
-        }
-        if first || !rows.sealed.is_empty() || rows.open.rows() >= self.config.batch_rows {
+        if first || rows.open.rows() >= self.config.batch_rows {
             self.commit.notify_one();
         }
         Ok(accepted)
     }
 
-    fn arrival(&self) -> Arrival {
+    /// Seals the open rows if they are enough. What is sealed is there in both forms for a moment, so the
+    /// body that they came from must be gone.
+    pub(crate) fn accepted(&self) {
+        let mut rows = self.rows.borrow_mut();
+        if rows.open.rows() >= CHUNK_ROWS || rows.open.bytes() >= CHUNK_BYTES {
+            rows.seal(&self.memory);
+            self.commit.notify_one();
+        }
+    }
+
+    fn arrival(&self, reservation: &Reservation) -> Arrival {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let now = (self.wall)().duration_since(UNIX_EPOCH);
         let now = nanos(now.unwrap_or_default());
@@ -170,7 +203,7 @@ impl Shard {
             now,
             earliest: now.saturating_sub(nanos(self.config.timestamp_past_max)),
             latest: now.saturating_add(nanos(self.config.timestamp_future_max)),
-            column_bytes_max: COLUMN_BYTES_MAX,
+            column_bytes_max: column_bytes(reservation.room()),
         }
     }
 
@@ -304,7 +337,8 @@ impl Shard {
 
     /// An empty buffer for a body, from those that are kept.
     pub(crate) fn buffer(&self) -> Vec<u8> {
-        self.buffers.borrow_mut().pop().unwrap_or_default()
+        let buffer = self.buffers.borrow_mut().pop();
+        self.taken(buffer)
     }
 
     /// The same, with the least room that is at least `bytes` if one of those has it.
@@ -312,18 +346,27 @@ impl Shard {
         let mut buffers = self.buffers.borrow_mut();
         let rooms = buffers.iter().map(Vec::capacity).enumerate();
         let fits = rooms.filter(|(_, room)| *room >= bytes);
-        match fits.min_by_key(|(_, room)| *room) {
-            Some((index, _)) => buffers.swap_remove(index),
-            None => buffers.pop().unwrap_or_default(),
-        }
+        let buffer = match fits.min_by_key(|(_, room)| *room) {
+            Some((index, _)) => Some(buffers.swap_remove(index)),
+            None => buffers.pop(),
+        };
+        self.taken(buffer)
+    }
+
+    fn taken(&self, buffer: Option<Vec<u8>>) -> Vec<u8> {
+        let buffer = buffer.unwrap_or_default();
+        let left = self.buffer_bytes.get() - buffer.capacity();
+        self.buffer_bytes.set(left);
+        buffer
     }
 
     /// Keeps a buffer for the next body.
     pub(crate) fn keep_buffer(&self, mut buffer: Vec<u8>) {
-        let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < BUFFERS_KEPT && buffer.capacity() <= BUFFER_KEPT_BYTES {
+        let bytes = self.buffer_bytes.get() + buffer.capacity();
+        if buffer.capacity() > 0 && bytes <= self.memory.plan().kept_bytes {
             buffer.clear();
-            buffers.push(buffer);
+            self.buffers.borrow_mut().push(buffer);
+            self.buffer_bytes.set(bytes);
         }
     }
 
@@ -333,12 +376,23 @@ impl Shard {
     }
 }
 
+/// Bytes that a request may take in columns when there is room for `room`.
+fn column_bytes(room: usize) -> usize {
+    (room / COLUMN_GROWTH).min(COLUMN_BYTES_MAX)
+}
+
 impl Rows {
+    fn count_open(&mut self, memory: &Memory) {
+        let kept = memory.plan().columns_kept_bytes;
+        self.open_memory.set(self.open.room().saturating_sub(kept));
+    }
+
     fn seal(&mut self, memory: &Rc<Memory>) {
         let (Some(chunk), Some(since)) = (self.open.seal(), self.open_since.take()) else {
             return;
         };
-        self.open_memory.set(0);
+        self.open.shrink(memory.plan().columns_kept_bytes);
+        self.count_open(memory);
         let mut reservation = memory.reservation();
         reservation.set(chunk.bytes());
         self.sealed.push_back(Held {

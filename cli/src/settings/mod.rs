@@ -4,6 +4,7 @@
 
 mod environment;
 mod file;
+mod machine;
 mod nearest;
 mod problem;
 mod reader;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use spanmill_embedded::Port;
-use spanmill_engine::{AckMode, ReactorChoice};
+use spanmill_engine::{AckMode, MemoryPlan, ReactorChoice};
 use spanmill_schema::SchemaSettings;
 
 pub(crate) use problem::SettingsError;
@@ -93,7 +94,7 @@ pub(crate) struct Batching {
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub request_bytes_max: usize,
-    pub pending_bytes_max: usize,
+    pub plan: MemoryPlan,
 }
 
 /// The write-ahead log.

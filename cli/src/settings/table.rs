@@ -380,24 +380,25 @@ pub(crate) static TIMESTAMP_FUTURE_MAX: Setting = Setting {
     secret: false,
 };
 
+pub(crate) static MEMORY_MAX: Setting = Setting {
+    key: "memory_max",
+    group: LIMITS,
+    value: "SIZE",
+    accepts: "a size from 64MiB to 1TiB, such as 1GiB",
+    default: Default::Found("a quarter of what the machine or the cgroup has, from 256MiB to 2GiB"),
+    help: "Most memory of the engine, shared evenly by the shards (an embedded ClickHouse takes its own). When \
+           half of what is left for exports is taken, large ones are answered \"retry later\", and small ones \
+           when nearly all is",
+    secret: false,
+};
+
 pub(crate) static REQUEST_BYTES_MAX: Setting = Setting {
     key: "request_bytes_max",
     group: LIMITS,
     value: "SIZE",
     accepts: "a size from 1KiB to 1GiB, such as 64MiB",
-    default: Default::Text("64MiB"),
+    default: Default::Found("64MiB, or less where memory_max is small"),
     help: "Largest request body, compressed or not",
-    secret: false,
-};
-
-pub(crate) static PENDING_BYTES_MAX: Setting = Setting {
-    key: "pending_bytes_max",
-    group: LIMITS,
-    value: "SIZE",
-    accepts: "a size from 1MiB to 1TiB, such as 256MiB",
-    default: Default::Text("256MiB"),
-    help: "Most bytes of exports that each shard holds until they are stored, compressed and \
-           decompressed forms both counted; beyond it, exports are answered \"retry later\"",
     secret: false,
 };
 
@@ -454,8 +455,8 @@ pub(crate) static ALL: [&Setting; 34] = [
     &DRAIN_TIMEOUT,
     &TIMESTAMP_PAST_MAX,
     &TIMESTAMP_FUTURE_MAX,
+    &MEMORY_MAX,
     &REQUEST_BYTES_MAX,
-    &PENDING_BYTES_MAX,
     &WAL_BYTES_MAX,
     &LOG_FORMAT,
     &LOG_LEVEL,

@@ -71,8 +71,7 @@ fn defaults_are_valid() {
     assert_eq!(settings.wal.folder, settings.data_dir.join("wal"));
     assert_eq!(settings.batching.insert_timeout, Duration::from_secs(30));
     assert_eq!(settings.batching.ack_timeout, Duration::from_secs(8));
-    assert_eq!(settings.memory.request_bytes_max, 64 << 20);
-    assert_eq!(settings.memory.pending_bytes_max, 256 << 20);
+    assert!(settings.memory.request_bytes_max <= 64 << 20);
     let day = Duration::from_hours(24);
     assert_eq!(settings.timestamps.past_max, 30 * day);
     assert_eq!(settings.timestamps.future_max, day);
@@ -166,8 +165,20 @@ fn relations_are_checked() {
         &["batch_age", "is not below ack_timeout = \"8s\" (default)"],
     );
     refused(
-        &[("pending_bytes_max", "127MiB")],
-        &["request_bytes_max", "pending_bytes_max"],
+        &[
+            ("memory_max", "256MiB"),
+            ("request_bytes_max", "64MiB"),
+            ("shards", "1"),
+        ],
+        &[
+            "memory_max = \"256MiB\" (--memory-max), 256 MiB, is too little for request_bytes_max",
+            "raise memory_max to ",
+            "or lower shards or request_bytes_max",
+        ],
+    );
+    refused(
+        &[("memory_max", "64MiB"), ("shards", "256")],
+        &["memory_max", "raise memory_max to ", "or lower shards"],
     );
     refused(
         &[("native_port", "9"), ("http_port", "9")],
@@ -339,4 +350,16 @@ fn the_tables_are_settled() {
         &[("retention_5m", "10001")],
         &["retention_5m = \"10001\"", "out of range"],
     );
+}
+
+/// Scenario: memory from little to much, with nothing said about requests.
+/// Guarantee: the largest request is 64 MiB, or less where that could not be held.
+#[test]
+fn requests_are_bounded_by_memory() {
+    let request_bytes_max = |memory| {
+        let given = [("memory_max", memory), ("shards", "1")];
+        up(&given, &[], "").expect(memory).memory.request_bytes_max
+    };
+    assert_eq!(request_bytes_max("2GiB"), 64 << 20);
+    assert!((8 << 20..64 << 20).contains(&request_bytes_max("256MiB")));
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use spanmill_embedded::Port;
-use spanmill_engine::{AckMode, ReactorChoice};
+use spanmill_engine::{AckMode, MEMORY_BYTES, MEMORY_PART, MemoryPlan, ReactorChoice};
 use spanmill_schema::SchemaSettings;
 use tracing_subscriber::EnvFilter;
 
+use super::machine;
 use super::problem::Problem;
 use super::reader::Reader;
 use super::sources::Raw;
@@ -22,6 +23,9 @@ use super::{Memory, Settings, Wal};
 use crate::command_line::Command;
 
 const ROWS_MAX: usize = 10_000_000;
+/// Largest request when no setting says, and the least that makes an engine of use.
+const REQUEST_BYTES: usize = 64 << 20;
+const REQUEST_BYTES_MIN: usize = 1 << 20;
 
 /// `None` only if at least one problem was added.
 pub(super) fn settings(
@@ -41,7 +45,7 @@ pub(super) fn settings(
     let shards = shards(&mut reader);
     let reactor = reader.read(&table::REACTOR, reactor);
     let batching = batching(&mut reader);
-    let memory = memory(&mut reader);
+    let memory = memory(&mut reader, shards);
     let wal = wal(&mut reader, data_dir.as_deref());
     let timestamps = stored::timestamps(&mut reader, schema.as_ref());
     let drain_timeout = reader.time(
@@ -332,27 +336,46 @@ fn folder(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn memory(reader: &mut Reader<'_>) -> Option<Memory> {
+fn memory(reader: &mut Reader<'_>, shards: Option<usize>) -> Option<Memory> {
+    let memory = if reader.raw.is_given(&table::MEMORY_MAX) {
+        reader.read(&table::MEMORY_MAX, |text| {
+            values::size(text, ByteSize::mib(64)..=ByteSize::tib(1))
+        })
+    } else {
+        let (least, most) = (*MEMORY_BYTES.start(), *MEMORY_BYTES.end());
+        let part = machine::usable_memory().map_or(least, |usable| usable / MEMORY_PART);
+        usize::try_from(part.clamp(least, most)).ok()
+    };
+    let given = reader.raw.is_given(&table::REQUEST_BYTES_MAX);
     let request = reader.read(&table::REQUEST_BYTES_MAX, |text| {
         values::size(text, ByteSize::kib(1)..=ByteSize::gib(1))
     });
-    let pending = reader.read(&table::PENDING_BYTES_MAX, |text| {
-        values::size(text, ByteSize::mib(1)..=ByteSize::tib(1))
-    });
-    // A compressed request is held in both its forms.
-    if request
-        .zip(pending)
-        .is_some_and(|(request, pending)| request > pending / 2)
-    {
-        let request = reader.named(&table::REQUEST_BYTES_MAX);
-        let pending = reader.named(&table::PENDING_BYTES_MAX);
+    let (memory, shards) = (memory?, shards?);
+    let plan = MemoryPlan::new(memory, shards);
+    let most = plan.request_bytes_max();
+    let request = if given {
+        request?
+    } else {
+        REQUEST_BYTES.min(most)
+    };
+    if request > most || most < REQUEST_BYTES_MIN {
+        let wanted = request.max(REQUEST_BYTES_MIN);
+        let least = MemoryPlan::least_memory(wanted, shards) >> 20;
+        let (requests, all) = (
+            reader.named(&table::REQUEST_BYTES_MAX),
+            reader.named(&table::MEMORY_MAX),
+        );
         reader.relation(format!(
-            "{request} is above half of {pending}: such a request could never be held"
+            "{all}, {} MiB, is too little for {requests} with {shards} shards: raise memory_max to {least}MiB, \
+             or lower shards{}",
+            memory >> 20,
+            if given { " or request_bytes_max" } else { "" }
         ));
+        return None;
     }
     Some(Memory {
-        request_bytes_max: request?,
-        pending_bytes_max: pending?,
+        request_bytes_max: request,
+        plan,
     })
 }
 

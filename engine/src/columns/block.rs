@@ -46,6 +46,15 @@ impl Default for Compressor {
     }
 }
 
+impl Compressor {
+    /// Gives back what a block with large pieces has needed.
+    pub(crate) fn shrink(&mut self) {
+        if self.plain.capacity() > 2 * FRAME_BYTES {
+            self.plain = Vec::new();
+        }
+    }
+}
+
 /// Writes one block; see the module.
 pub(crate) struct BlockWriter<'a> {
     table: &'a Table,

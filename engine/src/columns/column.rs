@@ -15,6 +15,8 @@ pub(crate) trait Buffer {
     fn clear(&mut self);
     /// Bytes held by rows.
     fn bytes(&self) -> usize;
+    /// Bytes of the buffers, whether rows hold them or not.
+    fn room(&self) -> usize;
 }
 
 /// The rows that a block takes, in its order; `None` takes all of them as they stand.
@@ -55,6 +57,10 @@ macro_rules! buffer_group {
 
             fn bytes(&self) -> usize {
                 0 $(+ self.$field.bytes())*
+            }
+
+            fn room(&self) -> usize {
+                0 $(+ self.$field.room())*
             }
         }
     };

@@ -68,6 +68,10 @@ impl<const N: usize> Buffer for Fixed<N> {
     fn bytes(&self) -> usize {
         self.bytes.len()
     }
+
+    fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
 }
 
 impl<const N: usize> Column for Fixed<N> {
@@ -178,6 +182,10 @@ impl<const N: usize> Buffer for Arrays<N> {
     fn bytes(&self) -> usize {
         self.offsets.bytes() + self.elements.bytes()
     }
+
+    fn room(&self) -> usize {
+        self.offsets.room() + self.elements.room()
+    }
 }
 
 impl<const N: usize> Column for Arrays<N> {
@@ -202,5 +210,9 @@ impl Buffer for Offsets {
 
     fn bytes(&self) -> usize {
         self.0.bytes()
+    }
+
+    fn room(&self) -> usize {
+        self.0.room()
     }
 }

@@ -249,6 +249,11 @@ impl Buffer for LowCardinality {
     fn bytes(&self) -> usize {
         self.values.len() + self.keys.len() * 4 + self.ends.len() * DICTIONARY_ENTRY_BYTES
     }
+
+    fn room(&self) -> usize {
+        let numbers = self.keys.capacity() + self.ends.capacity() + self.follower.capacity();
+        self.values.capacity() + numbers * 4 + self.lookup.allocation_size()
+    }
 }
 
 impl Column for LowCardinality {

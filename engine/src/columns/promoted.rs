@@ -195,6 +195,11 @@ impl Buffer for Promotion {
             .map(|column| column.column().bytes())
             .sum()
     }
+
+    fn room(&self) -> usize {
+        let rooms = self.columns.iter().map(|column| column.column().room());
+        rooms.sum()
+    }
 }
 
 impl Column for Promotion {

@@ -8,6 +8,8 @@ use cityhash_102_rs::city_hash_128;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use spanmill_schema::{TableId, ValueType};
 
+use crate::limits::RESOURCES_BYTES;
+
 use super::canonical::{push_attributes, push_text, sort_attributes};
 use super::column::{Buffer, column_group, next_mark};
 use super::{
@@ -19,10 +21,9 @@ use super::{
 pub(crate) type ResourceId = u64;
 
 const SECONDS_A_DAY: u32 = 86_400;
-/// Resources remembered by a shard, in number and in bytes of their encoded form. Past either the
-/// memory starts over, and resources that are seen again are written again (the table replaces).
-const REMEMBERED_MAX: usize = 50_000;
-const REMEMBERED_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a remembered resource besides its texts: its place in a hash table that is between 7/16 and 7/8
+/// full (56 bytes, once more while the table doubles) and what two allocations cost.
+const REMEMBERED_ENTRY_BYTES: usize = 240;
 
 column_group! {
     /// Rows of `otel_resources` that wait to be sealed.
@@ -67,11 +68,13 @@ struct Remembered {
 }
 
 /// See the module.
-#[derive(Default)]
 pub(crate) struct Resources {
     pub(super) columns: ResourceColumns,
     remembered: HashTable<Remembered>,
     remembered_bytes: usize,
+    /// Past this many, memory starts over, and resources that are seen again are written again (the table
+    /// replaces).
+    remembered_bytes_max: usize,
     additions: u64,
     /// Hash and number of what was remembered since the request began, so that a refused one can be
     /// taken back.
@@ -79,7 +82,26 @@ pub(crate) struct Resources {
     hasher: DefaultHashBuilder,
 }
 
+impl Default for Resources {
+    fn default() -> Self {
+        Resources {
+            columns: ResourceColumns::default(),
+            remembered: HashTable::default(),
+            remembered_bytes: 0,
+            remembered_bytes_max: *RESOURCES_BYTES.end(),
+            additions: 0,
+            added: Vec::new(),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+}
+
 impl Resources {
+    /// Bounds what is remembered to about so many bytes.
+    pub(crate) fn remember_bytes(&mut self, bytes_max: usize) {
+        self.remembered_bytes_max = bytes_max;
+    }
+
     /// At least the bytes of a row besides its texts and attributes: fixed widths, numbers of dictionary
     /// values, an offset; and service and schema URL in their dictionaries.
     pub(crate) const ROW_BYTES: usize = 8 + 4 + 4 + 8 + 4 + 4 + 2 * DICTIONARY_ENTRY_BYTES;
@@ -129,8 +151,8 @@ impl Resources {
     }
 
     fn remember(&mut self, encoded: &[u8], id: ResourceId, service: Rc<[u8]>, day: u32) {
-        if self.remembered.len() >= REMEMBERED_MAX || self.remembered_bytes >= REMEMBERED_BYTES_MAX
-        {
+        let bytes = remembered_bytes(encoded, &service);
+        if self.remembered_bytes + bytes > self.remembered_bytes_max {
             self.forget();
         }
         let hash = self.hasher.hash_one(encoded);
@@ -138,10 +160,10 @@ impl Resources {
             .remembered
             .find_entry(hash, |entry| *entry.encoded == *encoded)
         {
-            self.remembered_bytes -= encoded.len();
+            self.remembered_bytes -= remembered_bytes(encoded, &stale.get().service);
             stale.remove();
         }
-        self.remembered_bytes += encoded.len();
+        self.remembered_bytes += bytes;
         self.additions += 1;
         self.added.push((hash, self.additions));
         let hasher = &self.hasher;
@@ -180,7 +202,10 @@ impl Buffer for Resources {
         for (hash, number) in self.added.drain(next_mark(marks)..) {
             let added = |entry: &Remembered| entry.number == number;
             if let Ok(entry) = self.remembered.find_entry(hash, added) {
-                self.remembered_bytes -= entry.get().encoded.len();
+                let Remembered {
+                    encoded, service, ..
+                } = entry.get();
+                self.remembered_bytes -= remembered_bytes(encoded, service);
                 entry.remove();
             }
         }
@@ -194,6 +219,14 @@ impl Buffer for Resources {
     fn bytes(&self) -> usize {
         self.columns.bytes()
     }
+
+    fn room(&self) -> usize {
+        self.columns.room()
+    }
+}
+
+fn remembered_bytes(encoded: &[u8], service: &[u8]) -> usize {
+    REMEMBERED_ENTRY_BYTES + encoded.len() + service.len()
 }
 
 /// Hash of the sorted attributes, the schema URL and the dropped count.
@@ -270,6 +303,6 @@ mod tests {
         resources.rollback(&mut marks.drain(..));
         assert!(resources.known(b"kept", 10).is_some());
         assert!(resources.known(b"refused", 10).is_none());
-        assert_eq!(resources.remembered_bytes, b"kept".len());
+        assert_eq!(resources.remembered_bytes, remembered_bytes(b"kept", b""));
     }
 }

@@ -5,6 +5,8 @@ use cityhash_102_rs::city_hash_128;
 use hashbrown::HashMap;
 use spanmill_schema::TableId;
 
+use crate::limits::SERIES_MAX;
+
 use super::canonical::{push_attributes, push_text, sort_attributes};
 use super::column::{Buffer, column_group, next_mark};
 use super::metrics::MetricKind;
@@ -13,10 +15,6 @@ use super::{
     Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Origin,
     OwnedAttribute, ResourceId, Scope, clear_buffer,
 };
-
-/// Series remembered by a shard, 48 bytes each with the table's slack. Past it the memory starts over,
-/// and series that are seen again are written again (the table merges their rows).
-const REMEMBERED_MAX: usize = 1 << 20;
 
 column_group! {
     /// Rows of `otel_metric_series` that wait to be sealed.
@@ -80,10 +78,12 @@ struct Remembered {
 }
 
 /// See the module.
-#[derive(Default)]
 pub(crate) struct Series {
     pub(super) columns: SeriesColumns,
     remembered: HashMap<SeriesKey, Remembered>,
+    /// Past so many, memory starts over, and series that are seen again are written again (the table merges
+    /// their rows).
+    remembered_max: usize,
     /// What was remembered since the request began, so that a refused one can be taken back.
     added: Vec<SeriesKey>,
 }
@@ -129,7 +129,23 @@ impl Metric<'_> {
     }
 }
 
+impl Default for Series {
+    fn default() -> Self {
+        Series {
+            columns: SeriesColumns::default(),
+            remembered: HashMap::default(),
+            remembered_max: SERIES_MAX,
+            added: Vec::new(),
+        }
+    }
+}
+
 impl Series {
+    /// Bounds how many are remembered.
+    pub(crate) fn remember_at_most(&mut self, series_max: usize) {
+        self.remembered_max = series_max;
+    }
+
     /// The id of a series whose row was written for the day of `timestamp` (Unix nanoseconds).
     #[inline]
     pub(crate) fn known(&self, key: SeriesKey, timestamp: u64) -> Option<u64> {
@@ -171,7 +187,7 @@ impl Series {
     }
 
     fn remember(&mut self, key: SeriesKey, id: u64, day: u16) {
-        if self.remembered.len() >= REMEMBERED_MAX {
+        if self.remembered.len() >= self.remembered_max {
             self.forget();
         }
         // A range that grew in a refused request is forgotten with it: one row more, nothing wrong.
@@ -215,6 +231,10 @@ impl Buffer for Series {
 
     fn bytes(&self) -> usize {
         self.columns.bytes()
+    }
+
+    fn room(&self) -> usize {
+        self.columns.room()
     }
 }
 

@@ -7,6 +7,8 @@ use spanmill_schema::Tables;
 use super::block::Compressor;
 use super::{Buffer, ColumnSet, LogColumns, MetricColumns, Resources, Series, TraceColumns};
 use crate::chunk::Chunk;
+use crate::limits::CHUNK_BYTES;
+use crate::memory::MemoryPlan;
 
 /// See the module.
 pub(crate) struct Columns {
@@ -76,6 +78,30 @@ impl Columns {
         self.parts().iter().map(|part| part.bytes()).sum()
     }
 
+    /// Bytes of all buffers, whether rows hold them or not.
+    pub(crate) fn room(&self) -> usize {
+        self.parts().iter().map(|part| part.room()).sum()
+    }
+
+    /// Keeps to the plan with what is remembered of resources and series.
+    pub(crate) fn within(mut self, plan: &MemoryPlan) -> Self {
+        self.resources.remember_bytes(plan.resources_bytes);
+        self.series.remember_at_most(plan.series);
+        self
+    }
+
+    /// Gives buffers back, of columns without rows, when they are larger than `keep` bytes together.
+    pub(crate) fn shrink(&mut self, keep: usize) {
+        self.compressor.shrink();
+        if self.room() > keep && self.rows() == 0 {
+            self.resources.columns = Default::default();
+            self.series.columns = Default::default();
+            self.traces = TraceColumns::new(&self.tables.promoted_spans);
+            self.logs = LogColumns::new(&self.tables.promoted_logs);
+            self.metrics = MetricColumns::default();
+        }
+    }
+
     /// Forgets which resources and series were written: they are written again when they are seen again.
     pub(crate) fn forget_written(&mut self) {
         self.resources.forget();
@@ -85,6 +111,12 @@ impl Columns {
     /// Seals all rows into a chunk; `None` when there are none.
     pub(crate) fn seal(&mut self) -> Option<Chunk> {
         let mut chunk = Chunk::of_rows(self.rows());
+        let bytes = self.bytes();
+        // What a large one doubles to would be there beside its columns.
+        let large = bytes > 2 * CHUNK_BYTES;
+        if large {
+            chunk.reserve(bytes);
+        }
         let Columns {
             tables, compressor, ..
         } = self;
@@ -93,6 +125,9 @@ impl Columns {
         seal(&mut self.traces, tables, compressor, &mut chunk);
         seal(&mut self.logs, tables, compressor, &mut chunk);
         seal(&mut self.metrics, tables, compressor, &mut chunk);
+        if large {
+            chunk.shrink();
+        }
         (!chunk.sealed.is_empty()).then_some(chunk)
     }
 }

@@ -79,6 +79,10 @@ impl Buffer for Strings {
     fn bytes(&self) -> usize {
         self.bytes.len()
     }
+
+    fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
 }
 
 impl Column for Strings {

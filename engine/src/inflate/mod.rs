@@ -9,7 +9,7 @@ mod tests;
 
 use deflate::{Handle, Wrapping};
 
-use crate::limits::ZSTD_WINDOW_LOG_MAX;
+use crate::limits::ZSTD_WINDOW_LOGS;
 
 /// Room to begin with when the body claims nothing useful.
 const ROOM_MIN: usize = 4096;
@@ -62,8 +62,7 @@ pub(crate) enum InflateError {
     TooLarge,
     /// It asks for more memory to look back on than is given to anyone.
     #[error(
-        "its window is larger than {} MiB; send with a smaller window or a lower level",
-        (1u64 << ZSTD_WINDOW_LOG_MAX) >> 20
+        "its window is larger than this engine takes; send with a smaller window or a lower level"
     )]
     Window,
     /// There is no memory for the decompressor.
@@ -72,13 +71,28 @@ pub(crate) enum InflateError {
 }
 
 /// A shard's decompressors, each made at its first use.
-#[derive(Default)]
 pub(crate) struct Inflate {
+    window_log: u32,
     deflate: Option<Handle>,
     zstd: Option<zstd::Context>,
 }
 
+impl Default for Inflate {
+    fn default() -> Self {
+        Inflate::new(*ZSTD_WINDOW_LOGS.end())
+    }
+}
+
 impl Inflate {
+    /// Decompressors that take zstd windows of up to 2^`window_log` bytes.
+    pub(crate) fn new(window_log: u32) -> Self {
+        Inflate {
+            window_log,
+            deflate: None,
+            zstd: None,
+        }
+    }
+
     /// Appends what `packed` holds to `plain`, which must be empty and ends no longer than `limit`.
     pub(crate) fn decompress(
         &mut self,
@@ -96,7 +110,7 @@ impl Inflate {
             // Of the other encodings, even nothing is some bytes.
             _ if packed.is_empty() => return Err(InflateError::Broken),
             Encoding::Zstd => {
-                let context = made(&mut self.zstd, zstd::context)?;
+                let context = made(&mut self.zstd, || zstd::context(self.window_log))?;
                 return zstd::decompress(context, packed, plain, limit);
             }
             Encoding::Gzip => Wrapping::Gzip,

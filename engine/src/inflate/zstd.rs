@@ -5,7 +5,6 @@ use zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::{InflateError, ROOM_MIN};
-use crate::limits::ZSTD_WINDOW_LOG_MAX;
 
 /// A decompressor that keeps to the bound on windows.
 pub(super) type Context = DCtx<'static>;
@@ -13,9 +12,9 @@ pub(super) type Context = DCtx<'static>;
 /// What telemetry shrinks to; a guess too low costs a copy.
 const RATIO_USUAL: usize = 16;
 
-pub(super) fn context() -> Result<Context, InflateError> {
+pub(super) fn context(window_log: u32) -> Result<Context, InflateError> {
     let mut context = DCtx::try_create().ok_or(InflateError::NoMemory)?;
-    match context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)) {
+    match context.set_parameter(DParameter::WindowLogMax(window_log)) {
         Ok(_) => Ok(context),
         Err(_) => Err(InflateError::NoMemory),
     }

@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use super::batch::{Batch, InsertsSeen};
 use crate::ack::Acks;
-use crate::limits::BATCH_BYTES;
 use crate::log::{LogId, Queue};
 use crate::reactor::Reactor;
 use crate::shard::Shard;
@@ -68,8 +67,9 @@ impl<R: Reactor> Feed<R> {
             outcome_unknown: false,
             memory: self.shard.memory.reservation(),
         };
+        let batch_bytes = self.shard.memory.plan().batch_bytes;
         let mut bytes = 0;
-        while batch.rows < self.shard.config.batch_rows_max && bytes < BATCH_BYTES {
+        while batch.rows < self.shard.config.batch_rows_max && bytes < batch_bytes {
             let Some(held) = self.shard.backlog.pop() else {
                 break;
             };
@@ -79,7 +79,7 @@ impl<R: Reactor> Feed<R> {
             batch.acks.append(held.acks);
             batch.chunks.push(held.chunk);
             drop(held.memory);
-            batch.memory.set(bytes);
+            batch.memory.set(bytes.saturating_sub(batch_bytes));
         }
         self.shard.backlog.taken(batch.rows, R::now());
         batch

@@ -175,7 +175,7 @@ async fn gather(
 
 /// Where the message ends, once its prefix is there with what comes `next`. That it is too large is said
 /// before there may be no room for what came of it.
-fn message_end(body: &Body, next: &[u8]) -> Result<Option<usize>, Refusal> {
+fn message_end(body: &mut Body, next: &[u8]) -> Result<Option<usize>, Refusal> {
     let mut prefix = [0; PREFIX];
     let bytes = body.bytes().iter().chain(next);
     if prefix

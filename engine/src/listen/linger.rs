@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frames::FrameMeter;
 use super::peer::{End, Peer};
 use crate::limits::{DISCARD_BYTES_MAX, DISCARD_TIMEOUT};
+use crate::memory::{Intake, Memory};
 use crate::reactor::Reactor;
 
 /// Bytes read off at once.
@@ -24,6 +25,9 @@ const ROOM: usize = 16 << 10;
 pub(crate) struct Linger<R: Reactor> {
     inner: R::Stream,
     peer: Rc<Peer>,
+    /// What it is read into, where that is bounded.
+    memory: Option<Rc<Memory>>,
+    intake: Intake,
     /// Present when the bytes are HTTP/2.
     frames: Option<FrameMeter>,
     /// Bytes given back, and how many of them were read again.
@@ -40,10 +44,12 @@ struct Closing {
 }
 
 impl<R: Reactor> Linger<R> {
-    pub(crate) fn new(inner: R::Stream, peer: Rc<Peer>) -> Self {
+    pub(crate) fn new(inner: R::Stream, peer: Rc<Peer>, memory: Option<Rc<Memory>>) -> Self {
         Linger {
             inner,
             peer,
+            memory,
+            intake: Intake::default(),
             frames: None,
             unread: Vec::new(),
             read: 0,
@@ -95,8 +101,14 @@ impl<R: Reactor> AsyncRead for Linger<R> {
                 // Nothing is read any more. Whoever serves the connection is on the way to end it.
                 return Poll::Pending;
             }
+            if let Some(memory) = &this.memory {
+                ready!(memory.poll_read(&mut this.intake, context));
+            }
             let before = buffer.filled().len();
             ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
+            if let Some(memory) = &this.memory {
+                memory.read(buffer.filled().len() - before);
+            }
             this.arrived(&buffer.filled()[before..]);
             return Poll::Ready(Ok(()));
         }

@@ -93,7 +93,11 @@ fn serve_connection<R: Reactor>(
         Transport::Http => &shard.metrics.http,
     };
     let open = connections.open(Some(metrics));
-    let stream = Linger::new(stream, Rc::clone(&open.peer));
+    let stream = Linger::new(
+        stream,
+        Rc::clone(&open.peer),
+        Some(Rc::clone(&shard.memory)),
+    );
     let (shard, stop) = (Rc::clone(shard), stop.clone());
     R::spawn(async move {
         let _held = (open, place);

@@ -10,6 +10,7 @@ use crate::decode::{Rejected, Signal};
 use crate::form::{Form, Syntax};
 use crate::inflate::{ENCODINGS, Encoding, InflateError};
 use crate::json::{self, JsonError};
+use crate::limits::BODY_GROWTH;
 use crate::memory::Reservation;
 use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
@@ -34,9 +35,10 @@ pub(super) struct Body {
     /// Bytes that the transport itself puts before the request.
     framing: usize,
     bytes: Vec<u8>,
+    /// How long it says it is, framing included.
+    announced: Option<usize>,
+    /// Its buffer.
     reservation: Reservation,
-    /// How many of these bytes the shard that handed them over has reserved.
-    reserved_elsewhere: usize,
 }
 
 impl Body {
@@ -46,14 +48,24 @@ impl Body {
         Ok(Body {
             framing,
             shard: Rc::clone(shard),
-            bytes: shard.buffer(),
+            bytes: Vec::new(),
+            announced: None,
             reservation: shard.memory.reservation(),
-            reserved_elsewhere: 0,
         })
     }
 
-    /// Refuses a body that says it is larger than allowed, before it is sent. `length` is without framing.
-    pub(super) fn announce(&self, length: usize) -> Result<(), Refusal> {
+    /// Refuses a body that says it is larger than allowed, or than there is memory for, before it is sent.
+    /// `length` is without framing.
+    pub(super) fn announce(&mut self, length: usize) -> Result<(), Refusal> {
+        self.bound(length)?;
+        if length > self.reservation.room() + self.reservation.bytes() {
+            return Err(Refusal::no_memory());
+        }
+        self.announced = Some(length + self.framing);
+        Ok(())
+    }
+
+    fn bound(&self, length: usize) -> Result<(), Refusal> {
         let limit = self.shard.config.request_bytes_max;
         if length > limit {
             return Err(Refusal::too_large(limit, "on the wire"));
@@ -63,9 +75,37 @@ impl Body {
 
     /// Appends what arrived.
     pub(super) fn push(&mut self, part: &[u8]) -> Result<(), Refusal> {
-        self.announce((self.bytes.len() + part.len()).saturating_sub(self.framing))?;
-        self.reservation.grow(part.len())?;
+        let length = self.bytes.len() + part.len();
+        self.bound(length.saturating_sub(self.framing))?;
+        if length > self.bytes.capacity() {
+            self.make_room(length)?;
+        }
         self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    /// Replaces the buffer by one of at least `length` bytes. For as long as it is copied there are two. All of
+    /// a buffer counts: an allocator may have used its memory before.
+    fn make_room(&mut self, length: usize) -> Result<(), Refusal> {
+        if self.bytes.capacity() == 0 {
+            let kept = self.shard.buffer();
+            self.reservation.grow(kept.capacity())?;
+            self.bytes = kept;
+            if self.bytes.capacity() >= length {
+                return Ok(());
+            }
+        }
+        let doubled = length.max(2 * self.bytes.capacity());
+        let room = match self.announced {
+            Some(announced) => doubled.min(announced.max(length)),
+            None => doubled,
+        };
+        self.reservation.grow(room)?;
+        let mut bytes = Vec::with_capacity(room);
+        bytes.extend_from_slice(&self.bytes);
+        self.shard
+            .keep_buffer(std::mem::replace(&mut self.bytes, bytes));
+        self.reservation.set(self.bytes.capacity());
         Ok(())
     }
 
@@ -132,32 +172,42 @@ impl Body {
             syntax,
         } = form;
         if encoding != Encoding::Identity {
-            self.step(|shard, packed, plain| inflate(shard, encoding, packed, plain))?;
+            self.step(|shard, packed, plain, room| inflate(shard, encoding, packed, plain, room))?;
         }
         if syntax == Syntax::Json {
-            self.step(|shard, json, protobuf| to_protobuf(shard, signal, json, protobuf))?;
+            self.step(|shard, json, protobuf, room| {
+                to_protobuf(shard, signal, json, protobuf, room)
+            })?;
         }
-        let accepted = self.shard.accept(signal, &self.bytes[self.framing..])?;
+        let body = &self.bytes[self.framing..];
+        let accepted = self.shard.accept(signal, body, &self.reservation)?;
         // The bytes are in the columns now, and counted there.
         self.shard.keep_buffer(std::mem::take(&mut self.bytes));
         self.reservation.set(0);
+        self.shard.accepted();
         Ok(accepted)
     }
 
     /// Replaces the body by what `make` makes of it. Only these two are ever held at once.
     fn step(
         &mut self,
-        make: impl FnOnce(&Shard, &[u8], &mut Vec<u8>) -> Result<(), Refusal>,
+        make: impl FnOnce(&Shard, &[u8], &mut Vec<u8>, usize) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let mut next = self.shard.buffer();
-        let made = make(&self.shard, &self.bytes[self.framing..], &mut next)
-            .and_then(|()| self.reservation.grow(next.len()));
-        let last = std::mem::replace(&mut self.bytes, next);
+        // Nothing else runs meanwhile, so this room is not taken by others.
+        let room = self.reservation.room() / BODY_GROWTH;
+        let room = room.min(self.shard.config.request_bytes_max);
+        let made = make(&self.shard, &self.bytes[self.framing..], &mut next, room);
+        if made.is_err() {
+            self.shard.keep_buffer(next);
+            return made;
+        }
+        let held = self.reservation.bytes();
+        self.reservation.grow(next.capacity())?;
+        self.shard
+            .keep_buffer(std::mem::replace(&mut self.bytes, next));
         self.framing = 0;
-        made?;
-        let elsewhere = std::mem::take(&mut self.reserved_elsewhere);
-        self.reservation.shrink(last.len() - elsewhere);
-        self.shard.keep_buffer(last);
+        self.reservation.shrink(held);
         Ok(())
     }
 }
@@ -183,7 +233,7 @@ pub(super) async fn store_handed<R: Reactor>(handed: HandedBody, shard: Rc<Shard
     let mut body = Body {
         reservation: shard.memory.reservation(),
         framing: handed.framing,
-        reserved_elsewhere: handed.bytes.len(),
+        announced: None,
         bytes: handed.bytes,
         shard: Rc::clone(&shard),
     };
@@ -207,14 +257,16 @@ fn inflate(
     encoding: Encoding,
     packed: &[u8],
     plain: &mut Vec<u8>,
+    room: usize,
 ) -> Result<(), Refusal> {
     let limit = shard.config.request_bytes_max;
-    let inflated = shard.inflate().decompress(encoding, packed, plain, limit);
+    let inflated = shard.inflate().decompress(encoding, packed, plain, room);
     inflated.map_err(|error| match error {
         InflateError::Broken | InflateError::Window => Refusal::new(
             Kind::Invalid,
             format!("the body is not valid {}: {error}", encoding.name()),
         ),
+        InflateError::TooLarge if room < limit => Refusal::no_memory(),
         InflateError::TooLarge => Refusal::too_large(limit, "decompressed"),
         InflateError::NoMemory => Refusal::unavailable("out of memory"),
     })
@@ -225,10 +277,12 @@ fn to_protobuf(
     signal: Signal,
     json: &[u8],
     protobuf: &mut Vec<u8>,
+    room: usize,
 ) -> Result<(), Refusal> {
     let limit = shard.config.request_bytes_max;
-    json::to_protobuf(signal, json, protobuf, limit).map_err(|error| match error {
+    json::to_protobuf(signal, json, protobuf, room).map_err(|error| match error {
         JsonError::Invalid(_) => Refusal::new(Kind::Invalid, error.to_string()),
+        JsonError::TooLarge if room < limit => Refusal::no_memory(),
         JsonError::TooLarge => Refusal::too_large(limit, "as protobuf"),
     })
 }

@@ -15,7 +15,7 @@ use super::{Log, LogError, Work};
 use crate::ack::Acks;
 use crate::fault;
 use crate::insert::{Batch, InsertsSeen};
-use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, BATCH_BYTES, READ_TRIES};
+use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, READ_TRIES};
 use crate::reactor::Reactor;
 use crate::shard::Shard;
 
@@ -302,11 +302,12 @@ impl<R: Reactor> Source<R> {
             outcome_unknown: self.unsettled,
             memory: shard.memory.reservation(),
         };
+        let batch_bytes = shard.memory.plan().batch_bytes;
         let mut bytes = 0;
         loop {
             let full = match known_end {
                 Some(end) => self.reader.at() >= end,
-                None => batch.rows >= shard.config.batch_rows_max || bytes >= BATCH_BYTES,
+                None => batch.rows >= shard.config.batch_rows_max || bytes >= batch_bytes,
             };
             if full {
                 break;
@@ -322,7 +323,7 @@ impl<R: Reactor> Source<R> {
                         tracing::error!(log = %self.log.folder.display(), missing, "chunks are missing from the log");
                     }
                     bytes += chunk.bytes();
-                    batch.memory.set(bytes);
+                    batch.memory.set(bytes.saturating_sub(batch_bytes));
                     batch.rows += chunk.rows;
                     batch.statements = statements;
                     batch.chunks.push(chunk);

@@ -113,8 +113,27 @@ impl<R: Reactor> Reader<R> {
             _ => match self.open_segment(segment).await? {
                 Ok(open) => self.open.insert(open),
                 Err(file) => {
+                    let first = next_chunk(&file, 0, segment.end).await?;
+                    if let (Some(first), Some(header)) = (first, self.any_header().await?) {
+                        // All segments of a log have the same statements.
+                        self.open = Some(Open {
+                            number: segment.number,
+                            file,
+                            statements: header.statements.into(),
+                            refused_from: self.first_chunk_behind(segment.number).await?,
+                        });
+                        if self.at.offset >= first {
+                            return Ok(None);
+                        }
+                        return Ok(Some(self.damaged(
+                            segment,
+                            first,
+                            "its header is broken",
+                            false,
+                        )));
+                    }
                     // A segment that was never finished has no chunks.
-                    let torn = next_chunk(&file, 0, segment.end).await?.is_none();
+                    let torn = first.is_none();
                     return Ok(Some(self.damaged(
                         segment,
                         segment.end,
@@ -204,6 +223,20 @@ impl<R: Reactor> Reader<R> {
                 return Ok(Some(header.first_chunk));
             }
             from = next.number + 1;
+        }
+        Ok(None)
+    }
+
+    /// The header of the first segment that has a good one.
+    async fn any_header(&self) -> std::io::Result<Option<SegmentHeader>> {
+        let mut from = 0;
+        while let Some((segment, _)) = self.log.segment_from(from) {
+            let file = R::File::open(&self.log.segment_path(segment.number)).await?;
+            let header = self.header(&file, segment.number).await?;
+            if header.is_some() {
+                return Ok(header);
+            }
+            from = segment.number + 1;
         }
         Ok(None)
     }

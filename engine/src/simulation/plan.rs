@@ -13,6 +13,7 @@ use crate::balance::HandOver;
 use crate::config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
 use crate::insert::REMEMBERED;
 use crate::limits::PeerLimits;
+use crate::memory::MemoryPlan;
 
 const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -143,7 +144,10 @@ fn config(random: &mut Rng) -> Config {
         insert_timeout: Duration::from_millis(random.u64(200..5_000)),
         ack_timeout: Duration::from_millis(random.u64(1_000..15_000)),
         request_bytes_max: 1 << 20,
-        pending_bytes_max: 1 << random.u32(16..22),
+        memory: MemoryPlan {
+            hard: 1 << random.u32(19..24),
+            ..MemoryPlan::new(64 << 20, 1)
+        },
         tables: tables(),
         ack: [
             AckMode::Log,

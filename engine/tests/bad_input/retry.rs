@@ -70,7 +70,7 @@ fn no_clickhouse(reactor: ReactorChoice) {
 fn too_much_pending(reactor: ReactorChoice) {
     let stack = Stack::start_with(|config| {
         config.reactor = reactor;
-        config.pending_bytes_max = 64 << 10;
+        config.memory.hard = 64 << 10;
     });
     let mut grpc = GrpcClient::connect(stack.grpc_addr());
     let mut http = HttpClient::connect(stack.http_addr());
@@ -103,7 +103,7 @@ fn refusals_are_counted(reactor: ReactorChoice) {
     let stack = Stack::start_with(|config| {
         config.reactor = reactor;
         config.request_bytes_max = 64 << 10;
-        config.pending_bytes_max = 32 << 10;
+        config.memory.hard = 32 << 10;
     });
     let mut grpc = GrpcClient::connect(stack.grpc_addr());
     let mut http = [stack.http_addr(); 2].map(HttpClient::connect);
@@ -172,7 +172,7 @@ fn refusals_are_counted(reactor: ReactorChoice) {
         ("method", 4.0),
         ("content_type", 5.0),
         ("encoding", 46.0),
-        ("unavailable", 57.0),
+        ("no_memory", 57.0),
     ];
     for (reason, count) in refused {
         let name = format!("spanmill_refused_total{{shard=\"0\",reason=\"{reason}\"}}");

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use spanmill_embedded::testing::{TestServer, start_private};
 use spanmill_engine::{AckMode, ClickHouse, Config, DrainReport, Engine, LogConfig};
-use spanmill_engine::{HandOver, PeerLimits, ReactorChoice, StartError};
+use spanmill_engine::{HandOver, MemoryPlan, PeerLimits, ReactorChoice, StartError};
 use spanmill_schema::{Connection, SchemaSettings};
 
 /// How long anything here may take before the test fails: for hangs, never for measuring.
@@ -222,7 +222,7 @@ pub fn config_for(native: SocketAddr, http_url: String) -> Config {
         insert_timeout: PATIENCE,
         ack_timeout: PATIENCE,
         request_bytes_max: 4 << 20,
-        pending_bytes_max: 64 << 20,
+        memory: MemoryPlan::new(512 << 20, 1),
         tables: std::sync::Arc::default(),
         timestamp_past_max: A_CENTURY,
         timestamp_future_max: A_CENTURY,
