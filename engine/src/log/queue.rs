@@ -304,6 +304,9 @@ impl<R: Reactor> Source<R> {
         };
         let batch_bytes = shard.memory.plan().batch_bytes;
         let mut bytes = 0;
+        // Not where the reader stands when it finds no more: that may be in the next segment, behind its
+        // header, and to get there again it would read the chunk that stands there by then.
+        let mut end = begin;
         loop {
             let full = match known_end {
                 Some(end) => self.reader.at() >= end,
@@ -331,6 +334,7 @@ impl<R: Reactor> Source<R> {
                 Found::Damage(damage) => aside.damage::<R>(&self.log, &damage).await?,
                 Found::End => break,
             }
+            end = self.reader.at();
         }
         if batch.chunks.is_empty() {
             return Ok(None);
@@ -341,7 +345,7 @@ impl<R: Reactor> Source<R> {
             let next = Slot {
                 batch: slot.batch + 1,
                 begin,
-                end: self.reader.at(),
+                end,
                 inserts_seen: seen,
                 ..slot
             };
