@@ -273,6 +273,11 @@ impl Shard {
         count + self.backlog.refuse(refusal, (self.now)())
     }
 
+    /// Resources and series are written again with whatever comes next: those of a batch may be missing.
+    pub(crate) fn forget_written(&self) {
+        self.rows.borrow_mut().open.forget_written();
+    }
+
     /// Says whether something keeps requests from being stored; `Some` is the reason.
     pub(crate) fn set_obstacle(&self, obstacle: Obstacle, reason: Option<String>) {
         let gauge = match obstacle {

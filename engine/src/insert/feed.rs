@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::batch::{Batch, InsertsSeen};
 use crate::ack::Acks;
+use crate::config::AckMode;
 use crate::log::{LogId, Queue};
 use crate::reactor::Reactor;
 use crate::shard::Shard;
@@ -94,6 +95,7 @@ impl<R: Reactor> Feed<R> {
 
     /// The last batch cannot be inserted.
     pub(super) async fn set_aside(&mut self, batch: Batch, reason: &str) {
+        self.shard.forget_written();
         if self.from_memory {
             self.shard.metrics.abandoned_rows.inc_by(batch.rows as u64);
             tracing::error!(
@@ -103,6 +105,10 @@ impl<R: Reactor> Feed<R> {
             );
             let refusal = crate::refusal::Refusal::unavailable(reason);
             batch.acks.refuse(&refusal);
+            if self.shard.config.ack == AckMode::ClickHouse {
+                // What waits may refer to resources in this batch, and its senders still have it.
+                self.shard.refuse_waiting(&refusal);
+            }
         } else {
             self.queue.set_aside(batch, reason).await;
         }
