@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -179,6 +179,24 @@ impl Engine {
     }
 }
 
+/// Makes a folder and those above it, so that their names outlast a loss of power: without its name all that
+/// is synced in it would be gone.
+fn make_durably(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = match folder.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    make_durably(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(parent)?.sync_all()
+}
+
 /// Makes the log's folder and takes its lock, which the kernel gives back when the process ends, however
 /// it does. Without a log there is nothing to lock unless earlier runs left one.
 fn lock_logs(config: &Config) -> Result<Option<File>, StartError> {
@@ -187,7 +205,7 @@ fn lock_logs(config: &Config) -> Result<Option<File>, StartError> {
         return Ok(None);
     }
     let locked = || {
-        fs::create_dir_all(folder)?;
+        make_durably(folder)?;
         let file = File::create(folder.join("lock"))?;
         file.try_lock()?;
         Ok(file)
