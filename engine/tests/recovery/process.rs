@@ -89,7 +89,8 @@ impl EngineProcess {
 
     /// The next fault that happens in it.
     pub(crate) fn next_fault(&self) -> String {
-        let fault = self.faults.recv_timeout(PATIENCE);
+        // On a busy machine much may have to be inserted before.
+        let fault = self.faults.recv_timeout(4 * PATIENCE);
         fault.expect("a fault happens")
     }
 
