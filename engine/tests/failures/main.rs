@@ -13,8 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gate::{Gate, Mode, UNKNOWN};
 use ledger::load::{Client, Ledger, Load, Outcome, TRANSPORTS, Target, runtime};
-use ledger::requests::ROWS;
-use ledger::stored::assert_stored;
+use ledger::stored::{assert_exactly_once, assert_told_to_retry};
 use spanmill_engine::{Config, ReactorChoice};
 use support::{Stack, admin_get, await_true, closed_port, metric, metrics};
 
@@ -272,7 +271,7 @@ fn fails_and_recovers(
         assert_eq!(endpoint_state(stack, address), Some(breaker));
     }
     assert_eq!(admin_get(stack.admin_addr(), "/healthz").0, 200);
-    assert_told_to_retry(stack);
+    assert_told_to_retry(stack, 0);
     cure(stack);
     load.wait_for_more_acks();
     await_true("/readyz is well again", || {
@@ -390,26 +389,4 @@ fn stack_with_gates<const GATES: usize>(
 fn endpoint_state(stack: &Stack, address: &str) -> Option<f64> {
     let name = format!("spanmill_endpoint_state{{shard=\"0\",endpoint=\"{address}\"}}");
     metric(&metrics(stack.admin_addr()), &name)
-}
-
-/// A request of each transport, with ids of its own, while inserts fail.
-fn assert_told_to_retry(stack: &Stack) {
-    let runtime = runtime();
-    for transport in TRANSPORTS {
-        let number = i64::MAX as u64 / ROWS - 1 - transport as u64;
-        let mut client = Client::new(transport, Target::of(stack), &runtime);
-        let outcome = runtime.block_on(client.export(number));
-        assert!(matches!(outcome, Outcome::ToldToRetry), "{outcome:?}");
-    }
-}
-
-/// Shuts the engine down, waits until ClickHouse is quiet, and checks.
-fn assert_exactly_once(stack: &mut Stack, ledger: &Ledger, requests: u64) {
-    let report = stack.shutdown();
-    assert_eq!(report.drained, report.shards, "{report}");
-    await_true("ClickHouse has nothing left to insert", || {
-        let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert'";
-        stack.query(running) == "0"
-    });
-    assert_stored(&stack.clickhouse, ledger, requests);
 }

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use spanmill_embedded::testing::TestServer;
 
-use crate::ledger::load::Ledger;
+use crate::ledger::load::{Client, Ledger, Outcome, TRANSPORTS, Target, runtime};
 use crate::ledger::requests::{ROWS, ids, name, payload, signal};
+use crate::support::{Stack, await_true};
 
 /// The table of each signal, and how a row's id is read from it.
 const TABLES: [(&str, &str); 3] = [
@@ -31,6 +32,31 @@ const ROLLUPS: [(&str, u64); 3] = [
         1,
     ),
 ];
+
+/// Sends a request of each transport while none can be taken. `round` gives it ids of its own.
+pub(crate) fn assert_told_to_retry(stack: &Stack, round: u64) {
+    let runtime = runtime();
+    for transport in TRANSPORTS {
+        let number = i64::MAX as u64 / ROWS - 1 - 2 * round - transport as u64;
+        let mut client = Client::new(transport, Target::of(stack), &runtime);
+        let outcome = runtime.block_on(client.export(number));
+        assert!(
+            matches!(outcome, Outcome::ToldToRetry),
+            "{transport:?}: {outcome:?}"
+        );
+    }
+}
+
+/// Shuts the engine down, waits until ClickHouse is quiet, and checks.
+pub(crate) fn assert_exactly_once(stack: &mut Stack, ledger: &Ledger, requests: u64) {
+    let report = stack.shutdown();
+    assert_eq!(report.drained, report.shards, "{report}");
+    await_true("ClickHouse has nothing left to insert", || {
+        let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert'";
+        stack.query(running) == "0"
+    });
+    assert_stored(&stack.clickhouse, ledger, requests);
+}
 
 /// Checks what is stored of requests 1 to `requests`.
 pub(crate) fn assert_stored(clickhouse: &TestServer, ledger: &Ledger, requests: u64) {

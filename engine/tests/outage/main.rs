@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use ledger::load::{Client, Ledger, Load, Outcome, TRANSPORTS, Target, runtime};
 use ledger::proxy::Proxy;
-use ledger::requests::ROWS;
-use ledger::stored::assert_stored;
+use ledger::stored::{assert_exactly_once, assert_stored, assert_told_to_retry};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use spanmill_embedded::testing::TestServer;
@@ -235,29 +234,4 @@ fn await_unavailable(stack: &Stack) {
         let text = metrics(stack.admin_addr());
         metric(&text, "spanmill_clickhouse_available{shard=\"0\"}") == Some(0.0)
     });
-}
-
-/// A request of each transport, with ids of its own, while ClickHouse is away.
-fn assert_told_to_retry(stack: &Stack, outage: u64) {
-    let runtime = runtime();
-    for transport in TRANSPORTS {
-        let number = i64::MAX as u64 / ROWS - 1 - 2 * outage - transport as u64;
-        let mut client = Client::new(transport, Target::of(stack), &runtime);
-        let outcome = runtime.block_on(client.export(number));
-        assert!(
-            matches!(outcome, Outcome::ToldToRetry),
-            "{transport:?}: {outcome:?}"
-        );
-    }
-}
-
-/// Shuts the engine down, waits until ClickHouse is quiet, and checks.
-fn assert_exactly_once(stack: &mut Stack, ledger: &Ledger, requests: u64) {
-    let report = stack.shutdown();
-    assert_eq!(report.drained, report.shards, "{report}");
-    await_true("ClickHouse has nothing left to insert", || {
-        let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert'";
-        stack.query(running) == "0"
-    });
-    assert_stored(&stack.clickhouse, ledger, requests);
 }
