@@ -1,6 +1,8 @@
 //! Spans to send: traces of ten spans over skewed services and operations, about 500 bytes and eleven
 //! attributes each, the same for the same seed.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -15,8 +17,18 @@ const SPANS_A_TRACE: usize = 10;
 const SPANS_A_RESOURCE: usize = 500;
 const NANOS_A_SECOND: u64 = 1_000_000_000;
 
+/// `count` encoded requests of `spans` spans each, that start now; the same for each run but for the time.
+#[must_use]
+pub fn requests(count: usize, spans: usize) -> Vec<Vec<u8>> {
+    let mut random = fastrand::Rng::with_seed(7);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = since.map_or(0, |since| since.as_nanos() as u64);
+    let bodies = (0..count).map(|_| request(&mut random, spans, now));
+    bodies.collect()
+}
+
 /// One encoded request of `spans` spans that start at about `now` (Unix nanoseconds).
-pub fn request(random: &mut fastrand::Rng, spans: usize, now: u64) -> Vec<u8> {
+fn request(random: &mut fastrand::Rng, spans: usize, now: u64) -> Vec<u8> {
     let mut resource_spans = Vec::new();
     let mut left = spans;
     while left > 0 {

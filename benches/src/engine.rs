@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use spanmill_embedded::testing::{TestServer, host_program};
+use spanmill_embedded::testing::{TestServer, host_program, start_private};
+use spanmill_schema::{Connection, SchemaSettings};
 
 /// A running engine.
 #[derive(Debug)]
@@ -15,6 +16,21 @@ pub struct Engine {
     pub address: SocketAddr,
     /// Where it answers `/metrics`.
     pub admin: SocketAddr,
+}
+
+/// A private ClickHouse with all tables.
+///
+/// # Errors
+/// When the tables cannot be made.
+pub async fn migrated_clickhouse() -> Result<TestServer> {
+    let clickhouse = start_private();
+    let connection = Connection {
+        url: clickhouse.http_url(),
+        user: "default".into(),
+        password: String::new(),
+    };
+    spanmill_schema::migrate(&connection, &SchemaSettings::default()).await?;
+    Ok(clickhouse)
 }
 
 impl Engine {

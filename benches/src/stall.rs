@@ -4,16 +4,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use clap::Parser;
 use spanmill_benches::corpus;
-use spanmill_benches::engine::Engine;
+use spanmill_benches::engine::{Engine, migrated_clickhouse};
 use spanmill_benches::export::{TRACES, connect, frame, try_export};
 use spanmill_benches::process::peak_memory;
-use spanmill_embedded::testing::{TestServer, start_private};
+use spanmill_embedded::testing::TestServer;
 
 /// Different requests that are sent in turn.
 const REQUESTS: usize = 32;
@@ -44,7 +44,6 @@ struct Options {
 
 #[derive(Default)]
 struct Counts {
-    sent: AtomicU64,
     acknowledged: AtomicU64,
     refused: AtomicU64,
     stop: AtomicBool,
@@ -56,14 +55,7 @@ fn main() -> Result<()> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let mut clickhouse = start_private();
-    let connection = spanmill_schema::Connection {
-        url: clickhouse.http_url(),
-        user: "default".into(),
-        password: String::new(),
-    };
-    let settings = spanmill_schema::SchemaSettings::default();
-    runtime.block_on(spanmill_schema::migrate(&connection, &settings))?;
+    let mut clickhouse = runtime.block_on(migrated_clickhouse())?;
     let bytes_max = &options.wal_bytes_max;
     let settings = [
         "--shards",
@@ -74,7 +66,9 @@ fn main() -> Result<()> {
         bytes_max,
     ];
     let engine = Engine::start(&clickhouse, &settings)?;
-    let requests = Arc::new(requests(&options));
+    let bodies = corpus::requests(REQUESTS, options.spans_per_request);
+    let requests: Vec<_> = bodies.iter().map(|body| frame(body, false)).collect();
+    let requests = Arc::new(requests);
     let counts = Arc::new(Counts::default());
 
     signal(&mut clickhouse, "STOP")?;
@@ -166,7 +160,6 @@ async fn start(
                     next += pause;
                 }
                 let body = requests[place % requests.len()].clone();
-                counts.sent.fetch_add(spans as u64, Ordering::SeqCst);
                 let answer = try_export(client.clone(), TRACES, &body, false).await?;
                 if answer.is_ok() {
                     counts
@@ -217,18 +210,4 @@ fn signal(clickhouse: &mut TestServer, name: &str) -> Result<()> {
         "kill -{name} {pid} failed"
     );
     Ok(())
-}
-
-/// Framed requests, ready to be sent.
-fn requests(options: &Options) -> Vec<Bytes> {
-    let mut random = fastrand::Rng::with_seed(7);
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = since.map_or(0, |since| since.as_nanos() as u64);
-    let body = |_| {
-        frame(
-            &corpus::request(&mut random, options.spans_per_request, now),
-            false,
-        )
-    };
-    (0..REQUESTS).map(body).collect()
 }

@@ -5,15 +5,15 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use clap::Parser;
-use spanmill_embedded::testing::{TestServer, start_private};
+use spanmill_embedded::testing::TestServer;
 
 use spanmill_benches::corpus;
-use spanmill_benches::engine::Engine;
+use spanmill_benches::engine::{Engine, migrated_clickhouse};
 use spanmill_benches::export::{TRACES, connect, export, frame};
 use spanmill_benches::process::{Cpu, peak_memory};
 
@@ -59,14 +59,7 @@ fn main() -> Result<()> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let mut clickhouse = start_private();
-    let connection = spanmill_schema::Connection {
-        url: clickhouse.http_url(),
-        user: "default".into(),
-        password: String::new(),
-    };
-    let settings = spanmill_schema::SchemaSettings::default();
-    runtime.block_on(spanmill_schema::migrate(&connection, &settings))?;
+    let mut clickhouse = runtime.block_on(migrated_clickhouse())?;
     let shards = options.shards.to_string();
     let reactor = &options.reactor;
     let settings = [
@@ -138,15 +131,10 @@ fn await_stored(clickhouse: &TestServer, sent: usize) -> Result<()> {
 
 /// Framed requests, ready to be sent.
 fn requests(options: &Options) -> Vec<Bytes> {
-    let mut random = fastrand::Rng::with_seed(7);
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = since.map_or(0, |since| since.as_nanos() as u64);
-    let framed = (0..REQUESTS).map(|_| {
-        let mut body = corpus::request(&mut random, options.spans_per_request, now);
-        if options.gzip {
-            body = gzip(&body);
-        }
-        frame(&body, options.gzip)
+    let bodies = corpus::requests(REQUESTS, options.spans_per_request);
+    let framed = bodies.iter().map(|body| match options.gzip {
+        true => frame(&gzip(body), true),
+        false => frame(body, false),
     });
     framed.collect()
 }
