@@ -7,17 +7,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message as _;
 
 use crate::frames::{DATA, PREFACE, SETTINGS, export, frame};
 use crate::process::EngineProcess;
 use crate::support::grpc::prefixed;
 use crate::support::http1::post;
 use crate::support::packed::{gzip, zstd};
-use crate::support::spans::{exactly, good, new_trace_id, nothing, span};
+use crate::support::spans::{exactly, good, new_trace_id, nothing, request, span};
 use crate::support::{admin_get, connect};
 
 /// The largest request.
@@ -83,26 +81,11 @@ impl Kind {
     }
 }
 
-fn request(span: Span) -> Vec<u8> {
-    let scope_spans = ScopeSpans {
-        spans: vec![span],
-        ..ScopeSpans::default()
-    };
-    let resource_spans = ResourceSpans {
-        scope_spans: vec![scope_spans],
-        ..ResourceSpans::default()
-    };
-    ExportTraceServiceRequest {
-        resource_spans: vec![resource_spans],
-    }
-    .encode_to_vec()
-}
-
 fn events(count: usize) -> Vec<u8> {
-    request(Span {
+    request(vec![Span {
         events: vec![Event::default(); count],
         ..span(new_trace_id())
-    })
+    }])
 }
 
 fn noise() -> Vec<u8> {
@@ -111,10 +94,10 @@ fn noise() -> Vec<u8> {
     for byte in &mut bytes {
         *byte = b' ' + (*byte & 63);
     }
-    request(Span {
+    request(vec![Span {
         trace_state: String::from_utf8(bytes).expect("ASCII"),
         ..span(new_trace_id())
-    })
+    }])
 }
 
 impl Attack {
@@ -152,13 +135,13 @@ impl Attack {
                     continue;
                 }
                 *place = Some(match number % 2 {
-                    0 => Endless::grpc(engine.grpc),
-                    _ => Endless::http(engine.http),
+                    0 => Endless::grpc(engine.at.grpc),
+                    _ => Endless::http(engine.at.http),
                 });
                 self.crowd.fetch_add(1, Ordering::Relaxed);
             }
             // A round trip, so that this does not spin while nothing is taken.
-            assert_eq!(admin_get(engine.admin, "/healthz").0, 200);
+            assert_eq!(admin_get(engine.at.admin, "/healthz").0, 200);
         }
     }
 }

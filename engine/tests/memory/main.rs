@@ -5,6 +5,7 @@ mod attack;
 #[path = "../hostile/frames.rs"]
 #[allow(dead_code)]
 mod frames;
+#[path = "../process/mod.rs"]
 mod process;
 #[path = "../support/mod.rs"]
 mod support;
@@ -43,14 +44,17 @@ const ROUNDS: usize = 3;
 fn all_at_once(reactor: ReactorChoice) {
     let mut clickhouse = migrated_clickhouse();
     let log = std::env::temp_dir().join(format!("spanmill-test-{:032x}", fastrand::u128(..)));
-    let engine = EngineProcess::start(&Settings {
+    let settings = Settings {
         reactor,
         native: clickhouse.native_addr(),
         http: clickhouse.http_addr(),
-        memory_max: MEMORY_MAX,
-        request_bytes_max: LARGE,
-        log: log.display().to_string(),
-    });
+        shards: 1,
+        log: log.clone(),
+        log_bytes_max: 4 << 30,
+        memory: Some((MEMORY_MAX, LARGE)),
+        at: None,
+    };
+    let engine = EngineProcess::start(&settings, "");
     let at_rest = engine.peak();
     clickhouse.stop();
     let attack = Attack::default();
@@ -60,7 +64,7 @@ fn all_at_once(reactor: ReactorChoice) {
         for kind in 0..KINDS {
             // What does not compress would fill the log.
             let most = if kind == KINDS - 1 { 8 } else { usize::MAX };
-            scope.spawn(move || attack.send(engine.http, kind, most));
+            scope.spawn(move || attack.send(engine.at.http, kind, most));
         }
         scope.spawn(|| attack.crowd(engine, CROWD));
         let over = Over(attack);
@@ -74,7 +78,7 @@ fn all_at_once(reactor: ReactorChoice) {
         drop(over);
     });
     let peak = engine.peak();
-    let text = metrics(engine.admin);
+    let text = metrics(engine.at.admin);
     let refused = metric(
         &text,
         "spanmill_refused_total{shard=\"0\",reason=\"no_memory\"}",
@@ -138,7 +142,7 @@ fn enough(attack: &Attack, acks: usize) -> bool {
 
 fn by_http(attack: &Attack, engine: &EngineProcess) -> Vec<[u8; 16]> {
     let mut acknowledged = Vec::new();
-    let mut client = HttpClient::connect(engine.http);
+    let mut client = HttpClient::connect(engine.at.http);
     while !enough(attack, acknowledged.len()) {
         let id = new_trace_id();
         let answer = client.ask(&post(&[], &good(id)));
@@ -153,7 +157,7 @@ fn by_http(attack: &Attack, engine: &EngineProcess) -> Vec<[u8; 16]> {
 
 fn by_grpc(attack: &Attack, engine: &EngineProcess) -> Vec<[u8; 16]> {
     let mut acknowledged = Vec::new();
-    let mut client = GrpcClient::connect(engine.grpc);
+    let mut client = GrpcClient::connect(engine.at.grpc);
     while !enough(attack, acknowledged.len()) {
         let id = new_trace_id();
         let answer = client.call(Call::new([message(0, &good(id))]));

@@ -7,6 +7,7 @@
 
 #[path = "../ledger/mod.rs"]
 mod ledger;
+#[path = "../process/mod.rs"]
 mod process;
 #[path = "../support/mod.rs"]
 mod support;
@@ -101,6 +102,7 @@ impl Place {
                 http: clickhouse.http_addr(),
                 log: folder.path().join("wal"),
                 log_bytes_max: 1 << 30,
+                memory: None,
                 at: None,
             },
             clickhouse,

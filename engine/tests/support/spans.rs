@@ -54,7 +54,8 @@ pub fn nothing(bytes: usize) -> Vec<u8> {
     field(1000, &vec![0; bytes - 10])
 }
 
-fn request(spans: Vec<Span>) -> Vec<u8> {
+/// A request of these spans.
+pub fn request(spans: Vec<Span>) -> Vec<u8> {
     let scope_spans = ScopeSpans {
         spans,
         ..ScopeSpans::default()

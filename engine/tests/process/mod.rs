@@ -1,11 +1,14 @@
-//! An engine in a process of its own, so that it can be killed: this very test program, started again as the
-//! test `engine_process`, which does nothing else.
+//! An engine in a process of its own, so that it can be killed and its memory told from that of its clients:
+//! this very test program, started again as the test `engine_process`, which does nothing else. Each suite
+//! that has it uses a part of it.
+#![allow(dead_code)]
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
-use spanmill_engine::{AckMode, Engine, ReactorChoice};
+use spanmill_engine::{AckMode, Engine, MemoryPlan, ReactorChoice};
 
 use crate::support::{PATIENCE, config_for};
 
@@ -33,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) http: SocketAddr,
     pub(crate) log: PathBuf,
     pub(crate) log_bytes_max: u64,
+    /// Its memory, and the largest request, in bytes; `None` as in other tests.
+    pub(crate) memory: Option<(usize, usize)>,
     /// Where it listened the last time, and shall again.
     pub(crate) at: Option<Addresses>,
 }
@@ -49,7 +54,7 @@ pub(crate) struct Addresses {
 pub(crate) struct EngineProcess {
     child: Child,
     pub(crate) at: Addresses,
-    faults: Receiver<String>,
+    faults: Mutex<Receiver<String>>,
 }
 
 impl EngineProcess {
@@ -83,14 +88,15 @@ impl EngineProcess {
             // A fault may strike before it says so, while it inserts what an earlier run left.
             at: at.or(settings.at).expect("the engine listens"),
             child,
-            faults,
+            faults: Mutex::new(faults),
         }
     }
 
     /// The next fault that happens in it.
     pub(crate) fn next_fault(&self) -> String {
         // On a busy machine much may have to be inserted before.
-        let fault = self.faults.recv_timeout(4 * PATIENCE);
+        let faults = self.faults.lock().expect("nobody panicked");
+        let fault = faults.recv_timeout(4 * PATIENCE);
         fault.expect("a fault happens")
     }
 
@@ -103,6 +109,16 @@ impl EngineProcess {
             Some(Signal::SIGKILL as i32),
             "{place}: {status}"
         );
+    }
+
+    /// The most memory that it ever had resident, in bytes.
+    pub(crate) fn peak(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        let peak: usize = peak.and_then(|peak| peak.parse().ok()).expect("a number");
+        peak << 10
     }
 
     /// Ends it at once.
@@ -131,9 +147,10 @@ impl Drop for EngineProcess {
 impl Settings {
     fn to_text(&self) -> String {
         let at = self.at.map_or_else(|| "-".into(), |at| at.to_text());
+        let (memory_max, request_bytes_max) = self.memory.unwrap_or_default();
         let reactor = matches!(self.reactor, ReactorChoice::Uring);
         format!(
-            "{reactor}|{}|{}|{}|{}|{}|{at}",
+            "{reactor}|{}|{}|{}|{}|{}|{memory_max}|{request_bytes_max}|{at}",
             self.shards,
             self.native,
             self.http,
@@ -143,8 +160,18 @@ impl Settings {
     }
 
     fn of_text(text: &str) -> Option<Self> {
-        let [uring, shards, native, http, log, bytes_max, at] =
-            text.split('|').collect::<Vec<_>>().try_into().ok()?;
+        let [
+            uring,
+            shards,
+            native,
+            http,
+            log,
+            bytes_max,
+            memory_max,
+            request_bytes_max,
+            at,
+        ] = text.split('|').collect::<Vec<_>>().try_into().ok()?;
+        let memory: (usize, usize) = (memory_max.parse().ok()?, request_bytes_max.parse().ok()?);
         Some(Settings {
             reactor: match uring {
                 "true" => ReactorChoice::Uring,
@@ -155,6 +182,7 @@ impl Settings {
             http: http.parse().ok()?,
             log: Path::new(log).to_owned(),
             log_bytes_max: bytes_max.parse().ok()?,
+            memory: Some(memory).filter(|(memory_max, _)| *memory_max > 0),
             at: Addresses::of_text(at),
         })
     }
@@ -192,6 +220,11 @@ fn engine_process() {
     config.ack = AckMode::Log;
     config.log.folder = settings.log;
     config.log.bytes_max = settings.log_bytes_max;
+    if let Some((memory_max, request_bytes_max)) = settings.memory {
+        config.memory = MemoryPlan::new(memory_max, config.shards);
+        config.request_bytes_max = request_bytes_max;
+        assert!(request_bytes_max <= config.memory.request_bytes_max());
+    }
     config.drain_timeout = Duration::from_secs(60);
     if let Some(at) = settings.at {
         (config.otlp_grpc, config.otlp_http, config.admin) = (at.grpc, at.http, at.admin);
