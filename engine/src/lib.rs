@@ -1,8 +1,9 @@
 //! The engine: one shard per core takes OTLP requests, walks them into columns and inserts them into
 //! ClickHouse. It neither creates tables (that is `spanmill-schema`'s) nor reads them.
 //!
-//! The way of the data is the layout of this crate: `listen` → `decode` → `columns` → `insert`, on a
-//! `reactor`, owned by a `shard`, answered through `ack`.
+//! The way of the data is the layout of this crate: `listen` → `decode` → `columns` → `chunk` → `commit`, where
+//! requests are answered through `ack` once their rows are in the `log`, and from there → `insert`; on a
+//! `reactor`, owned by a `shard`.
 
 mod ack;
 mod admin;
