@@ -2,8 +2,9 @@
 //! It understands no value: that is the settings' part.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use clap::Arg;
+use clap::{Arg, ArgMatches};
 
 use crate::settings::table::{self, Setting};
 
@@ -14,10 +15,11 @@ pub(crate) enum Command {
     Engine,
     Migrate,
     Clickhouse,
+    ForgetLostTokens,
     Settings,
 }
 
-const COMMANDS: [(Command, &str, &str); 5] = [
+const COMMANDS: [(Command, &str, &str); 6] = [
     (
         Command::Up,
         "up",
@@ -40,6 +42,13 @@ const COMMANDS: [(Command, &str, &str); 5] = [
         "Run the embedded ClickHouse alone, on the same data as `up`",
     ),
     (
+        Command::ForgetLostTokens,
+        "forget-lost-tokens",
+        "Mend a ClickHouse of your own without replication, before it starts again after it was \
+         killed: its tables forget inserts that they noted and did not store, which the engine \
+         then sends again. The embedded one does so by itself",
+    ),
+    (
         Command::Settings,
         "settings",
         "Print the reference of all settings as Markdown",
@@ -54,11 +63,15 @@ file. Unknown or bad settings are errors.
 Exit codes: 0 after a stop by SIGINT or SIGTERM, 1 after a failure, 2 for bad settings, 130 when \
 a second signal cut a stop short.";
 
+const FOLDERS: &str = "folders";
+
 /// What was asked for.
 #[derive(Debug)]
 pub(crate) struct Invocation {
     pub command: Command,
     pub flags: Vec<(&'static Setting, String)>,
+    /// What `forget-lost-tokens` is to mend.
+    pub folders: Vec<PathBuf>,
 }
 
 /// Reads the arguments, the program's name first. `Err` holds help, version or a complaint, to be
@@ -78,7 +91,14 @@ pub(crate) fn parse(
     Ok(Invocation {
         command: command.map_or(Command::Up, |(command, ..)| *command),
         flags: flags.collect(),
+        folders: folders(&matches),
     })
+}
+
+fn folders(matches: &ArgMatches) -> Vec<PathBuf> {
+    let of_subcommand = matches.subcommand().map(|(_, matches)| matches);
+    let folders = of_subcommand.and_then(|matches| matches.try_get_many(FOLDERS).ok()?);
+    folders.into_iter().flatten().cloned().collect()
 }
 
 fn definition() -> clap::Command {
@@ -88,12 +108,25 @@ fn definition() -> clap::Command {
         .after_help(AFTER_HELP)
         .disable_help_subcommand(true)
         .max_term_width(100)
-        .subcommands(
-            COMMANDS.map(|(_, name, about)| {
-                clap::Command::new(name).about(about).after_help(AFTER_HELP)
-            }),
-        )
+        .subcommands(COMMANDS.map(|(command, name, about)| {
+            let subcommand = clap::Command::new(name).about(about).after_help(AFTER_HELP);
+            match command {
+                Command::ForgetLostTokens => subcommand.arg(folders_argument()),
+                _ => subcommand,
+            }
+        }))
         .args(table::ALL.map(argument))
+}
+
+fn folders_argument() -> Arg {
+    Arg::new(FOLDERS)
+        .value_name("FOLDER")
+        .help(
+            "ClickHouse's data folder, such as /var/lib/clickhouse, and that of each further disk",
+        )
+        .num_args(1..)
+        .required(true)
+        .value_parser(clap::value_parser!(PathBuf))
 }
 
 fn argument(setting: &'static Setting) -> Arg {

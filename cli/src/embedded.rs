@@ -52,6 +52,7 @@ impl Embedded {
         options.native_port = Port::Exactly(native.port());
         options.http_port = Port::Exactly(server.http_addr().port());
         info!(pid = server.pid(), %native, %http, "embedded ClickHouse runs");
+        report_forgotten(&server);
         Ok(Self {
             options,
             server: Some(server),
@@ -112,10 +113,22 @@ impl Embedded {
         match Server::start(&self.options) {
             Ok(server) => {
                 info!(pid = server.pid(), native = %self.native, "embedded ClickHouse runs again");
+                report_forgotten(&server);
                 self.server = Some(server);
             }
             Err(error) => retry_notice(&error, next_wait),
         }
+    }
+}
+
+/// A crash can leave tokens of rows that were not stored; the engine sends those rows again.
+fn report_forgotten(server: &Server) {
+    let tokens = server.tokens_forgotten();
+    if tokens > 0 {
+        warn!(
+            tokens,
+            "ClickHouse was killed before it stored what it had noted; its tables forgot that"
+        );
     }
 }
 

@@ -12,9 +12,10 @@ mod signals;
 
 use std::fmt::Display;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use spanmill_engine::Engine;
 use spanmill_schema::SchemaSettings;
 use tracing::{info, warn};
@@ -35,7 +36,11 @@ fn main() -> ExitCode {
     {
         spanmill_embedded::host_main(arguments);
     }
-    let Invocation { command, flags } = match command_line::parse(std::env::args_os()) {
+    let Invocation {
+        command,
+        flags,
+        folders,
+    } = match command_line::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(help_or_complaint) => help_or_complaint.exit(),
     };
@@ -50,15 +55,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    ended(logging::start(&settings.log).and_then(|()| run(command, &settings)))
+    ended(logging::start(&settings.log).and_then(|()| run(command, &settings, &folders)))
 }
 
-fn run(command: Command, settings: &Settings) -> Result<()> {
+fn run(command: Command, settings: &Settings, folders: &[PathBuf]) -> Result<()> {
     match command {
         Command::Up => up(settings),
         Command::Engine => engine_alone(settings),
         Command::Migrate => migrate(&settings.clickhouse, &settings.schema),
         Command::Clickhouse => clickhouse_alone(settings),
+        Command::ForgetLostTokens => forget_lost_tokens(folders),
         Command::Settings => print(&settings::markdown()),
     }
 }
@@ -129,6 +135,21 @@ fn clickhouse_alone(settings: &Settings) -> Result<()> {
     embedded.keep_running(&events);
     info!("stopping ClickHouse");
     embedded.stop()
+}
+
+/// What the embedded ClickHouse does before each start, for another that does not run.
+fn forget_lost_tokens(folders: &[PathBuf]) -> Result<()> {
+    for folder in folders {
+        let found = folder.join("store").is_dir();
+        ensure!(
+            found,
+            "{} is no data folder of ClickHouse: it holds no folder `store`",
+            folder.display()
+        );
+    }
+    let tokens = spanmill_embedded::forget_lost_tokens(folders)?;
+    info!(tokens, "what was noted and not stored is forgotten");
+    Ok(())
 }
 
 fn addresses(engine: &Engine) -> greeting::Addresses {

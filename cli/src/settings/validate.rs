@@ -109,7 +109,7 @@ fn clickhouse(command: Command, reader: &mut Reader<'_>) -> Option<ClickHouse> {
         // Migrations speak HTTP only.
         Command::Migrate if !has_native => {}
         Command::Up | Command::Engine | Command::Migrate => both_or_neither(reader),
-        Command::Clickhouse | Command::Settings => {}
+        Command::Clickhouse | Command::ForgetLostTokens | Command::Settings => {}
     }
     let native = reader.read(&table::CLICKHOUSE, values::host_ports);
     let http = reader.read(&table::CLICKHOUSE_HTTP, values::http_url);

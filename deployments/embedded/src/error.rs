@@ -103,6 +103,12 @@ pub enum Error {
         /// The process that holds it, where it left its number.
         holder: Option<u32>,
     },
+    /// The folder is one of a server that runs.
+    #[error("the server of {} runs: stop it first", folder.display())]
+    ServerRuns {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The program that hosts the library could not be run.
     #[error("cannot run {program:?} to host ClickHouse: {source}")]
     HostProgram {

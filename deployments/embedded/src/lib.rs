@@ -26,6 +26,7 @@ mod ports;
 mod server;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tokens;
 
 pub use error::Error;
 pub use host::host_main;
@@ -36,3 +37,4 @@ pub use library::{
 pub use options::{LogLevel, ServerOptions};
 pub use ports::Port;
 pub use server::Server;
+pub use tokens::forget_lost_tokens;

@@ -22,6 +22,7 @@ use crate::http::{self, QueryError};
 use crate::library;
 use crate::options::ServerOptions;
 use crate::ports::{self, Ports};
+use crate::tokens::forget_lost_tokens;
 
 /// From spawn to the first answer: 0.4 s with the library in memory, some 15 s from a slow disk,
 /// more when a large database is loaded.
@@ -47,10 +48,12 @@ pub struct Server {
     ports: Ports,
     folder: PathBuf,
     log: PathBuf,
+    tokens_forgotten: usize,
 }
 
 impl Server {
-    /// Starts a server and waits until it has answered a query, at most 180 s.
+    /// Starts a server and waits until it has answered a query, at most 180 s. Before, its tables forget the
+    /// tokens of parts that a killed server did not come to store ([`crate::forget_lost_tokens`]).
     ///
     /// # Errors
     /// [`Error::UnsupportedPlatform`], [`Error::LibraryMissing`], [`Error::DataFolderInUse`],
@@ -59,11 +62,20 @@ impl Server {
     pub fn start(options: &ServerOptions) -> Result<Server, Error> {
         let library = library::resolve(options.library.as_deref())?;
         let mut folder = DataFolder::open(&options.data_dir)?;
-        let result = launch_on_free_ports(options, &library, &mut folder);
+        let result = forget_lost_tokens(&[folder.database_path()]).and_then(|forgotten| {
+            let mut server = launch_on_free_ports(options, &library, &mut folder)?;
+            server.tokens_forgotten = forgotten;
+            Ok(server)
+        });
         if result.is_err() {
             folder.release();
         }
         result
+    }
+
+    /// Tokens that were forgotten before the start, because their parts were not stored.
+    pub fn tokens_forgotten(&self) -> usize {
+        self.tokens_forgotten
     }
 
     /// Where the native protocol listens.
@@ -316,6 +328,7 @@ fn spawn(
         ports,
         folder,
         log,
+        tokens_forgotten: 0,
     })
 }
 

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spanmill_embedded::Server;
-use spanmill_embedded::testing::{private_options, start_private};
+use spanmill_embedded::testing::{TestServer, private_options, start_private};
 
 /// Bounds a wait for something that must happen; no test depends on how long it takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -187,4 +187,37 @@ fn helper_parent() {
     loop {
         thread::park();
     }
+}
+
+/// Scenario: a server is killed when it has noted an insert's token and not yet renamed the part into place;
+/// after the restart the insert is sent again, and so is one that was stored before.
+/// Guarantees: the first is stored, and the second is not stored twice.
+#[test]
+fn a_token_without_its_part_is_not_trusted() {
+    let mut server = start_private();
+    let insert = |server: &TestServer, value: u32| {
+        let sql = format!(
+            "INSERT INTO t SETTINGS insert_deduplication_token = 'token-{value}' VALUES ({value})"
+        );
+        server.query(&sql).unwrap();
+    };
+    server
+        .query(
+            "CREATE TABLE t (value UInt32) ENGINE = MergeTree ORDER BY value \
+             SETTINGS non_replicated_deduplication_window = 100",
+        )
+        .unwrap();
+    insert(&server, 1);
+    insert(&server, 2);
+    let newest =
+        "SELECT path FROM system.parts WHERE table = 't' AND active AND min_block_number = 2";
+    let part = PathBuf::from(server.query(newest).unwrap().trim_end());
+    server.kill();
+    std::fs::rename(&part, part.with_file_name("tmp_insert_all_2_2_0")).unwrap();
+    server.start();
+    assert_eq!(server.server().tokens_forgotten(), 1);
+    insert(&server, 1);
+    insert(&server, 2);
+    let stored = server.query("SELECT value FROM t ORDER BY value").unwrap();
+    assert_eq!(stored, "1\n2\n");
 }
