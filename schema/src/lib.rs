@@ -21,7 +21,6 @@ pub use promoted::{Promoted, PromotedError, PromotedKind};
 pub use run::{Report, migrate, verify};
 pub use settings::{Retention, SchemaSettings};
 pub use tables::{Column, DATABASE, MetricType, NumberType, Partition, Table, TableId, Tables};
-pub use template::INSERTS_REMEMBERED;
 pub use value_type::ValueType;
 
 /// Where ClickHouse's HTTP interface listens, and the account to use there.

@@ -23,6 +23,10 @@ const READ_LEDGER: &str = "SELECT name, argMin(checksum, applied_at) \
 const READ_LEDGER_ENGINE: &str = "SELECT engine FROM system.tables \
                                   WHERE database = 'spanmill' AND name = 'schema_migrations'";
 
+/// Tables that remember another number of inserts than wanted.
+const READ_OTHER_WINDOWS: &str = "SELECT name FROM system.tables WHERE database = 'spanmill' \
+     AND toUInt64OrZero(extract(create_table_query, 'replicated_deduplication_window = (\\\\d+)')) NOT IN (0, WANTED)";
+
 /// What a run of [`migrate`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -91,6 +95,7 @@ pub async fn migrate(
             report.applied.push(migration.name.to_owned());
         }
     }
+    resize_windows(&server, &values).await?;
     Ok(report)
 }
 
@@ -147,6 +152,24 @@ async fn refuse_other_cluster(
         None if replicated => Err(MigrateError::ClusterUnnamed),
         _ => Ok(()),
     }
+}
+
+/// Brings tables that were made with another number of remembered inserts to that of the settings. Those
+/// that remember none stay so.
+async fn resize_windows(server: &Server<'_>, values: &Values<'_>) -> Result<(), MigrateError> {
+    let wanted = values.settings.inserts_remembered.to_string();
+    let tables: Vec<String> = server
+        .fetch(READ_OTHER_WINDOWS.replace("WANTED", &wanted).as_str())
+        .await?;
+    for table in tables {
+        let statement = format!(
+            "ALTER TABLE spanmill.`{table}` {{{{on_cluster}}}} MODIFY SETTING {{{{deduplication}}}}"
+        );
+        if let Some(sql) = values.render(&statement) {
+            server.execute(&sql).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Checksum by file name.

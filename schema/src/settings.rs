@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The choices that [`migrate`](crate::migrate) brings the tables to. Each but the cluster may be
 /// changed later: run it again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaSettings {
     /// With the attributes that have columns of their own.
     pub tables: Arc<Tables>,
@@ -14,6 +14,25 @@ pub struct SchemaSettings {
     /// The cluster's name in the server's `remote_servers`, or `None` for a single server. Tables that
     /// were made without it cannot be moved to a cluster by setting it, nor back.
     pub cluster: Option<String>,
+    /// Of how many inserts each table remembers the tokens: a retry is dropped as a repetition as long as
+    /// others inserted less since it was first sent. Each costs the server 240 bytes of memory.
+    pub inserts_remembered: u32,
+}
+
+impl SchemaSettings {
+    /// 003_create_otel_traces.sql derives it.
+    pub const INSERTS_REMEMBERED: u32 = 200_000;
+}
+
+impl Default for SchemaSettings {
+    fn default() -> Self {
+        Self {
+            tables: Arc::default(),
+            retention: Retention::default(),
+            cluster: None,
+            inserts_remembered: Self::INSERTS_REMEMBERED,
+        }
+    }
 }
 
 /// How long rows are kept, in whole days from 1 to [`Retention::DAYS_MAX`].

@@ -23,9 +23,6 @@ const CHANGEABLE: [&str; 9] = [
 /// The first word of a statement that is run on a cluster only.
 const IF_CLUSTER: &str = "{{if_cluster}}";
 
-/// Inserts that each table remembers by their tokens; 003_create_otel_traces.sql derives the number.
-pub const INSERTS_REMEMBERED: u32 = 200_000;
-
 /// On a cluster the number alone decides too, as it does on a single server: a week is longer than any
 /// retry lasts, where ClickHouse's own hour is not.
 const REMEMBERED_SECONDS: u32 = 7 * 24 * 3600;
@@ -72,7 +69,10 @@ impl Values<'_> {
     /// What a placeholder stands for; `None` for one that is not known.
     fn value(&self, name: &str) -> Option<Cow<'static, str>> {
         let SchemaSettings {
-            tables, retention, ..
+            tables,
+            retention,
+            inserts_remembered,
+            ..
         } = self.settings;
         let cluster = self.settings.cluster.as_deref();
         let on_cluster = |there: &'static str| cluster.map_or("", |_| there).into();
@@ -91,9 +91,9 @@ impl Values<'_> {
                 on_cluster("('/clickhouse/tables/{uuid}/spanmill', '{shard}_{replica}')")
             }
             "deduplication" => match cluster {
-                None => format!("non_replicated_deduplication_window = {INSERTS_REMEMBERED}"),
+                None => format!("non_replicated_deduplication_window = {inserts_remembered}"),
                 Some(_) => format!(
-                    "replicated_deduplication_window = {INSERTS_REMEMBERED}, \
+                    "replicated_deduplication_window = {inserts_remembered}, \
                      replicated_deduplication_window_seconds = {REMEMBERED_SECONDS}"
                 ),
             }

@@ -271,3 +271,41 @@ async fn a_single_server_does_not_become_a_cluster() {
         "0"
     );
 }
+
+/// Scenario: tables that hold an insert are told to remember more inserts, then fewer; the insert is sent again
+/// under its token after each, and after a restart.
+/// Guarantees: every table that remembers inserts is told, those that remember none are not, and the retry is
+/// dropped each time, in the table and in what its views fill.
+#[tokio::test]
+async fn the_number_of_remembered_inserts_changes() {
+    let (mut server, connection) = migrated().await;
+    let windows = |server: &TestServer| {
+        ask(
+            server,
+            "SELECT DISTINCT extract(create_table_query, 'replicated_deduplication_window = (\\\\d+)') AS w \
+             FROM system.tables WHERE database = 'spanmill' AND w != '' ORDER BY toUInt64(w)",
+        )
+    };
+    let insert = |server: &TestServer| {
+        let insert = "INSERT INTO spanmill.otel_traces (Timestamp, TraceId, Duration) SETTINGS async_insert = 0, \
+                      deduplicate_blocks_in_dependent_materialized_views = 1, \
+                      insert_deduplication_token = 'once' VALUES ('2026-11-22 12:00:00', unhex('0a'), 1)";
+        ask(server, insert);
+        let stored = "SELECT (SELECT count() FROM spanmill.otel_traces), \
+                      (SELECT sum(Count) FROM spanmill.otel_span_stats_1h)";
+        ask(server, stored)
+    };
+    assert_eq!(windows(&server), "0\n200000");
+    assert_eq!(insert(&server), "1\t1");
+    for inserts_remembered in [300_000, 100_000] {
+        let settings = SchemaSettings {
+            inserts_remembered,
+            ..SchemaSettings::default()
+        };
+        run(&connection, &settings).await;
+        assert_eq!(windows(&server), format!("0\n{inserts_remembered}"));
+        assert_eq!(insert(&server), "1\t1");
+        server.restart();
+        assert_eq!(insert(&server), "1\t1");
+    }
+}

@@ -9,7 +9,10 @@ use spanmill_schema::{Promoted, Retention, SchemaSettings, Tables};
 use super::reader::Reader;
 use super::{Timestamps, table, values};
 
-pub(super) fn schema(reader: &mut Reader<'_>) -> Option<SchemaSettings> {
+/// What a table remembers for each shard; 003_create_otel_traces.sql derives it.
+const INSERTS_PER_SHARD: u32 = 3_000;
+
+pub(super) fn schema(reader: &mut Reader<'_>, shards: Option<usize>) -> Option<SchemaSettings> {
     // Each list by itself first, so that a clash is told with its key and source.
     let spans = reader.read(&table::PROMOTED_SPAN_ATTRIBUTES, |text| {
         promoted(text, |spans| (spans, Vec::new()))
@@ -22,13 +25,27 @@ pub(super) fn schema(reader: &mut Reader<'_>) -> Option<SchemaSettings> {
         true => reader.read(&table::CLICKHOUSE_CLUSTER, values::cluster),
         false => Some(None),
     };
+    let inserts_remembered = inserts_remembered(reader, shards);
     let tables = Tables::new(spans?, logs?);
     let tables = tables.map_err(|error| reader.relation(error.to_string()));
     Some(SchemaSettings {
         tables: Arc::new(tables.ok()?),
         retention: retention?,
         cluster: cluster?,
+        inserts_remembered: inserts_remembered?,
     })
+}
+
+fn inserts_remembered(reader: &mut Reader<'_>, shards: Option<usize>) -> Option<u32> {
+    if reader.raw.is_given(&table::INSERTS_REMEMBERED) {
+        let range = 1_000..=10_000_000;
+        let number = reader.read(&table::INSERTS_REMEMBERED, |text| {
+            values::number(text, range)
+        })?;
+        return u32::try_from(number).ok();
+    }
+    let for_shards = INSERTS_PER_SHARD.saturating_mul(u32::try_from(shards?).ok()?);
+    Some(for_shards.max(SchemaSettings::INSERTS_REMEMBERED))
 }
 
 /// A list whose attributes get along with each other in the table that `side` puts them into.

@@ -244,6 +244,21 @@ pub(crate) static RETENTION_1H: Setting = Setting {
     secret: false,
 };
 
+pub(crate) static INSERTS_REMEMBERED: Setting = Setting {
+    key: "inserts_remembered",
+    group: TABLES,
+    value: "COUNT",
+    accepts: "a whole number from 1000 to 10000000",
+    default: Default::Found("3000 for each shard, at least 200000"),
+    help: "Of how many inserts each table remembers the tokens, so that one that is sent again is stored \
+           once. Shards insert at most about five times a second; 3000 for each lets one retry for five \
+           minutes while the others go on, even where each insert makes two parts, and at a second between \
+           inserts for half an hour. A batch that was overtaken by more is set aside and reported. Give the \
+           sum for all engines that share a ClickHouse; each costs it 240 bytes of memory per table. Takes \
+           effect with the next `migrate` or `up`",
+    secret: false,
+};
+
 pub(crate) static SHARDS: Setting = Setting {
     key: "shards",
     group: ENGINE,
@@ -425,7 +440,7 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
 };
 
 /// Every setting, in the order of help and reference.
-pub(crate) static ALL: [&Setting; 34] = [
+pub(crate) static ALL: [&Setting; 35] = [
     &CONFIG,
     &DATA_DIR,
     &WAL_DIR,
@@ -444,6 +459,7 @@ pub(crate) static ALL: [&Setting; 34] = [
     &RETENTION_RAW,
     &RETENTION_5M,
     &RETENTION_1H,
+    &INSERTS_REMEMBERED,
     &SHARDS,
     &REACTOR,
     &BATCH_ROWS,

@@ -59,7 +59,11 @@ fn defaults_are_valid() {
     assert_eq!(settings.listeners.admin.to_string(), "127.0.0.1:8888");
     assert!(matches!(settings.embedded.native, Port::Prefer(9000)));
     assert!(matches!(settings.embedded.http, Port::Prefer(8123)));
-    assert_eq!(settings.schema, SchemaSettings::default());
+    let for_few_shards = SchemaSettings {
+        inserts_remembered: settings.schema.inserts_remembered,
+        ..SchemaSettings::default()
+    };
+    assert_eq!(settings.schema, for_few_shards);
     assert!((1..=256).contains(&settings.shards));
     assert!(matches!(settings.reactor, ReactorChoice::Auto));
     assert_eq!(
@@ -306,6 +310,16 @@ fn the_data_folder_follows_xdg() {
     );
 }
 
+/// Scenario: few shards, and many. Guarantees: tables remember as many inserts as derived for them.
+#[test]
+fn tables_remember_the_inserts_of_all_shards() {
+    for (shards, inserts) in [("1", 200_000), ("66", 200_000), ("100", 300_000)] {
+        let given = [("shards", shards), ("memory_max", "64GiB")];
+        let settings = up(&given, &[], "").expect("valid");
+        assert_eq!(settings.schema.inserts_remembered, inserts, "{shards}");
+    }
+}
+
 /// Scenario: attributes, days and a cluster are given; lists that are empty, and lists whose columns
 /// clash. Guarantees: they arrive as given; a clash is refused with its key, source and attribute.
 #[test]
@@ -318,8 +332,10 @@ fn the_tables_are_settled() {
         ("promoted_log_attributes", "k8s.pod.name, code=i64"),
         ("retention_raw", "7"),
         ("retention_1h", "730"),
+        ("inserts_remembered", "500000"),
     ];
     let schema = up(&given, &[], "").expect("valid").schema;
+    assert_eq!(schema.inserts_remembered, 500_000);
     assert_eq!(schema.cluster.as_deref(), Some("prod"));
     assert_eq!(schema.tables.promoted_spans, []);
     let logs: Vec<_> = schema

@@ -37,12 +37,12 @@ pub(super) fn settings(
     let data_dir = data_dir(&mut reader);
     let clickhouse = clickhouse(command, &mut reader);
     let embedded = embedded_ports(&mut reader);
-    let schema = stored::schema(&mut reader);
+    let shards = shards(&mut reader);
+    let schema = stored::schema(&mut reader, shards);
     if let Some((clickhouse, schema)) = clickhouse.as_ref().zip(schema.as_ref()) {
         replicas_share_tables(&mut reader, clickhouse, schema);
     }
     let listeners = listeners(&mut reader);
-    let shards = shards(&mut reader);
     let reactor = reader.read(&table::REACTOR, reactor);
     let batching = batching(&mut reader);
     let memory = memory(&mut reader, shards);

@@ -7,11 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use super::batch::InsertsSeen;
 use super::connection::Connection;
 use super::endpoints::{Choice, Endpoints};
 use super::error::InsertError;
-use super::seen;
+use super::seen::{self, Seen};
 use crate::limits::{CONNECT_TIMEOUT, IDLE_MAX, PING_TIMEOUT};
 use crate::reactor::{Reactor, within};
 use crate::shard::Shard;
@@ -133,14 +132,11 @@ impl<R: Reactor> Link<R> {
     }
 
     /// How many inserts each table has seen; see [`seen`].
-    pub(super) async fn inserts_seen(
-        &mut self,
-        limit: Duration,
-    ) -> Result<InsertsSeen, InsertError> {
+    pub(super) async fn inserts_seen(&mut self, limit: Duration) -> Result<Seen, InsertError> {
         let endpoint = self.turn(limit).await?;
         self.connect_to(endpoint, limit).await?;
         let Some(mut live) = self.live.take() else {
-            return Ok(None);
+            return Ok(Seen::default());
         };
         let asked = within::<R, _>(limit, live.connection.ask(&seen::question())).await;
         let asked = asked.unwrap_or(Err(InsertError::Timeout(limit)));
@@ -148,12 +144,12 @@ impl<R: Reactor> Link<R> {
             Ok(text) => {
                 live.used_at = R::now();
                 self.live = Some(live);
-                Ok(seen::answer(&text))
+                Ok(seen::answer(&text).unwrap_or_default())
             }
             // Without the right to ask, the token alone is trusted, as by everybody else.
             Err(InsertError::Server(refused)) => {
                 tracing::warn!(%refused, "ClickHouse does not say how many inserts its tables have seen");
-                Ok(None)
+                Ok(Seen::default())
             }
             Err(error) => Err(InsertError::Unsent(Box::new(error))),
         }

@@ -30,8 +30,6 @@ pub(crate) use failure::FailureKind;
 pub(crate) use feed::Feed;
 use link::Link;
 pub(crate) use protocol::statements;
-#[cfg(test)]
-pub(crate) use seen::REMEMBERED;
 
 use crate::config::AckMode;
 use crate::fault;
@@ -115,7 +113,7 @@ impl<R: Reactor> Writer<R> {
         let limit = self.shard.config.insert_timeout;
         self.link.connect(limit).await?;
         if self.batches.is_multiple_of(SEEN_EVERY) {
-            self.seen = self.link.inserts_seen(limit).await?;
+            self.seen = self.link.inserts_seen(limit).await?.inserts;
         }
         Ok(())
     }

@@ -5,13 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fastrand::Rng;
-use spanmill_schema::{Connection, INSERTS_REMEMBERED, Tables};
+use spanmill_schema::{Connection, SchemaSettings, Tables};
 
 use super::clickhouse;
 use super::client::{GRPC, HTTP};
 use crate::balance::HandOver;
 use crate::config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
-use crate::insert::REMEMBERED;
 use crate::limits::PeerLimits;
 use crate::memory::MemoryPlan;
 
@@ -98,9 +97,8 @@ impl Plan {
         faults.retain(|fault| lenient || !matches!(fault, Fault::Read | Fault::Rot));
         let window = match random.u8(..6) {
             0 => random.u32(8..16),
-            _ => INSERTS_REMEMBERED,
+            _ => SchemaSettings::INSERTS_REMEMBERED,
         };
-        REMEMBERED.set(window);
         Plan {
             faults,
             trouble: millis(random, 500..20_000),
