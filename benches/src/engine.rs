@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -40,13 +41,31 @@ impl Engine {
     /// # Errors
     /// When it cannot be started or ends by itself.
     pub fn start(clickhouse: &TestServer, settings: &[&str]) -> Result<Self> {
-        let spanmill = &host_program()[0];
         let wal = clickhouse.data_dir().join("wal");
+        Self::start_over(
+            clickhouse.native_addr(),
+            &clickhouse.http_url(),
+            &wal,
+            settings,
+        )
+    }
+
+    /// The same over whatever speaks ClickHouse's native protocol at `native`; its logs lie in `wal`.
+    ///
+    /// # Errors
+    /// When it cannot be started or ends by itself.
+    pub fn start_over(
+        native: SocketAddr,
+        http: &str,
+        wal: &Path,
+        settings: &[&str],
+    ) -> Result<Self> {
+        let spanmill = &host_program()[0];
         let mut process = Command::new(spanmill)
             .arg("engine")
             .args(settings)
-            .args(["--clickhouse", &clickhouse.native_addr().to_string()])
-            .args(["--clickhouse-http", &clickhouse.http_url()])
+            .args(["--clickhouse", &native.to_string()])
+            .args(["--clickhouse-http", http])
             .args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"])
             .args(["--admin", "127.0.0.1:0"])
             .arg("--wal-dir")
@@ -78,16 +97,34 @@ impl Engine {
     /// # Errors
     /// When the admin port does not answer.
     pub fn metric(&self, name: &str) -> Result<f64> {
+        self.sum(|line| line.strip_prefix(name).filter(|rest| rest.starts_with('{')))
+    }
+
+    /// The sum of the values of the lines that `wanted` takes.
+    fn sum(&self, wanted: impl Fn(&str) -> Option<&str>) -> Result<f64> {
         let mut stream = TcpStream::connect(self.admin)?;
         let request = "GET /metrics HTTP/1.1\r\nhost: engine\r\nconnection: close\r\n\r\n";
         stream.write_all(request.as_bytes())?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
         let values = text.lines().filter_map(|line| {
-            let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
-            labels.starts_with('{').then(|| value.parse::<f64>().ok())?
+            let (_, value) = wanted(line)?.rsplit_once(' ')?;
+            value.parse::<f64>().ok()
         });
         Ok(values.sum())
+    }
+
+    /// Rows of a table that were inserted so far.
+    ///
+    /// # Errors
+    /// When the admin port does not answer.
+    pub fn inserted(&self, table: &str) -> Result<f64> {
+        self.sum(|line| {
+            let labels = line.strip_prefix("spanmill_inserted_rows_total{")?;
+            labels
+                .contains(&format!("table=\"{table}\""))
+                .then_some(labels)
+        })
     }
 
     /// Its process.

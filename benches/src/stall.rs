@@ -66,7 +66,7 @@ fn main() -> Result<()> {
         bytes_max,
     ];
     let engine = Engine::start(&clickhouse, &settings)?;
-    let bodies = corpus::requests(REQUESTS, options.spans_per_request);
+    let bodies = corpus::requests(REQUESTS, options.spans_per_request, corpus::now());
     let requests: Vec<_> = bodies.iter().map(|body| frame(body, false)).collect();
     let requests = Arc::new(requests);
     let counts = Arc::new(Counts::default());

@@ -34,6 +34,9 @@ mod run;
 mod shard;
 #[cfg(test)]
 mod simulation;
+#[cfg(feature = "stages")]
+#[doc(hidden)]
+pub mod stages;
 mod status;
 
 pub use balance::HandOver;

@@ -10,11 +10,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use clap::Parser;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 use spanmill_embedded::testing::TestServer;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use spanmill_benches::corpus;
 use spanmill_benches::engine::{Engine, migrated_clickhouse};
 use spanmill_benches::export::{TRACES, connect, export, frame};
+use spanmill_benches::null_sink::NullSink;
 use spanmill_benches::process::{Cpu, peak_memory};
 
 /// Different requests that are sent in turn.
@@ -51,6 +56,67 @@ struct Options {
     /// Shards of the engine.
     #[arg(long, default_value_t = 1)]
     shards: usize,
+    /// Insert into a sink that keeps nothing, instead of a ClickHouse.
+    #[arg(long)]
+    null_sink: bool,
+    /// Keep the engine on CPU 0, and everything else on CPU 1.
+    #[arg(long)]
+    pinned: bool,
+}
+
+/// What the engine inserts into.
+enum Store {
+    ClickHouse(Box<TestServer>),
+    Null(NullSink, TempDir),
+}
+
+impl Store {
+    fn start(options: &Options, runtime: &Runtime) -> Result<Self> {
+        if options.null_sink {
+            return Ok(Store::Null(NullSink::start()?, tempfile::tempdir()?));
+        }
+        let clickhouse = runtime.block_on(migrated_clickhouse())?;
+        Ok(Store::ClickHouse(Box::new(clickhouse)))
+    }
+
+    fn engine(&self, settings: &[&str]) -> Result<Engine> {
+        match self {
+            Store::ClickHouse(clickhouse) => Engine::start(clickhouse, settings),
+            // Nobody answers over HTTP, so it never calls itself ready; it takes data all the same.
+            Store::Null(sink, folder) => {
+                Engine::start_over(sink.address, "http://127.0.0.1:9", folder.path(), settings)
+            }
+        }
+    }
+
+    /// What ClickHouse has used so far.
+    fn cpu(&mut self) -> Result<Option<Cpu>> {
+        match self {
+            Store::ClickHouse(clickhouse) => Cpu::of(clickhouse.server().pid()).map(Some),
+            Store::Null(..) => Ok(None),
+        }
+    }
+
+    /// Waits until as many spans are inserted as were acknowledged. Each look is a query, so this does not spin.
+    fn await_stored(&self, engine: &Engine, sent: usize) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let stored = match self {
+                Store::ClickHouse(clickhouse) => {
+                    let count = clickhouse.query("SELECT count() FROM spanmill.otel_traces")?;
+                    count.trim().parse()?
+                }
+                Store::Null(..) => engine.inserted("otel_traces")? as usize,
+            };
+            if stored == sent {
+                return Ok(());
+            }
+            if stored > sent || begun.elapsed() > STORED_PATIENCE {
+                bail!("{sent} spans were acknowledged, {stored} are stored");
+            }
+            std::thread::sleep(STORED_PAUSE);
+        }
+    }
 }
 
 fn main() -> Result<()> {
@@ -59,7 +125,7 @@ fn main() -> Result<()> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let mut clickhouse = runtime.block_on(migrated_clickhouse())?;
+    let mut store = Store::start(&options, &runtime)?;
     let shards = options.shards.to_string();
     let reactor = &options.reactor;
     let settings = [
@@ -70,23 +136,25 @@ fn main() -> Result<()> {
         "--ack",
         &options.ack,
     ];
-    let engine = Engine::start(&clickhouse, &settings)?;
+    let engine = store.engine(&settings)?;
     let address = engine.address;
-    let clickhouse_pid = clickhouse.server().pid();
+    if options.pinned {
+        pin(engine.pid(), 0)?;
+        pin(std::process::id(), 1)?;
+    }
     let requests = Arc::new(requests(&options));
 
     // The first requests touch memory, dictionaries and ClickHouse's caches for the first time.
     runtime.block_on(send(&options, &requests, address, REQUESTS))?;
-    await_stored(&clickhouse, REQUESTS * options.spans_per_request)?;
-    let before = (Cpu::of(engine.pid())?, Cpu::of(clickhouse_pid)?);
+    store.await_stored(&engine, REQUESTS * options.spans_per_request)?;
+    let before = (Cpu::of(engine.pid())?, store.cpu()?);
     let begun = Instant::now();
     let count = (options.millions * 1e6) as usize / options.spans_per_request;
     runtime.block_on(send(&options, &requests, address, count))?;
     let seconds = begun.elapsed().as_secs_f64();
-    await_stored(&clickhouse, (count + REQUESTS) * options.spans_per_request)?;
+    store.await_stored(&engine, (count + REQUESTS) * options.spans_per_request)?;
     let millions = (count * options.spans_per_request) as f64 / 1e6;
     let used = Cpu::of(engine.pid())? - before.0;
-    let clickhouse_used = Cpu::of(clickhouse_pid)? - before.1;
 
     let bytes: usize = requests.iter().map(|request| request.len()).sum();
     let per_span = bytes as f64 / (REQUESTS * options.spans_per_request) as f64;
@@ -102,10 +170,14 @@ fn main() -> Result<()> {
         used.system / millions,
         peak_memory(engine.pid())?
     );
-    println!(
-        "clickhouse  {:.3} CPU s per million spans",
-        clickhouse_used.total() / millions
-    );
+    match (store.cpu()?.zip(before.1), &store) {
+        (Some((after, before)), _) => println!(
+            "clickhouse  {:.3} CPU s per million spans",
+            (after - before).total() / millions
+        ),
+        (None, Store::Null(sink, _)) => println!("sink        {} inserts", sink.inserts()),
+        (None, Store::ClickHouse(_)) => {}
+    }
     println!(
         "            {:.0} spans/s acknowledged",
         millions * 1e6 / seconds
@@ -113,25 +185,21 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Waits until as many spans are stored as were acknowledged. Each question is a query, so this does not spin.
-fn await_stored(clickhouse: &TestServer, sent: usize) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        let stored = clickhouse.query("SELECT count() FROM spanmill.otel_traces")?;
-        let stored: usize = stored.trim().parse()?;
-        if stored == sent {
-            return Ok(());
-        }
-        if stored > sent || begun.elapsed() > STORED_PATIENCE {
-            bail!("{sent} spans were acknowledged, {stored} are stored");
-        }
-        std::thread::sleep(STORED_PAUSE);
+/// Keeps all threads that a process has now on one CPU; those that they start stay there, too.
+fn pin(pid: u32, cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = thread?.file_name();
+        let thread: i32 = thread.to_string_lossy().parse()?;
+        sched_setaffinity(Pid::from_raw(thread), &set)?;
     }
+    Ok(())
 }
 
 /// Framed requests, ready to be sent.
 fn requests(options: &Options) -> Vec<Bytes> {
-    let bodies = corpus::requests(REQUESTS, options.spans_per_request);
+    let bodies = corpus::requests(REQUESTS, options.spans_per_request, corpus::now());
     let framed = bodies.iter().map(|body| match options.gzip {
         true => frame(&gzip(body), true),
         false => frame(body, false),

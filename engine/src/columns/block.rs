@@ -47,6 +47,12 @@ impl Default for Compressor {
 }
 
 impl Compressor {
+    /// Appends one compressed frame of `plain`, as a block is made of.
+    #[cfg(feature = "stages")]
+    pub(crate) fn push_frame(&mut self, plain: &[u8], frames: &mut Vec<u8>) {
+        self.lz4.push_frame(plain, frames);
+    }
+
     /// Gives back what a block with large pieces has needed.
     pub(crate) fn shrink(&mut self) {
         if self.plain.capacity() > 2 * FRAME_BYTES {
@@ -160,9 +166,14 @@ impl Lz4 {
         frames.extend_from_slice(&((HEADER_BYTES + packed) as u32).to_le_bytes());
         frames.extend_from_slice(&(plain.len() as u32).to_le_bytes());
         frames.extend_from_slice(&self.packed[..packed]);
-        let hash = city_hash_128(&frames[hashed..]);
+        let hash = checksum(&frames[hashed..]);
         frames[start..hashed].copy_from_slice(&hash.to_le_bytes());
     }
+}
+
+/// The hash that stands before a frame.
+pub(crate) fn checksum(bytes: &[u8]) -> u128 {
+    city_hash_128(bytes)
 }
 
 /// The column-less block of no rows that ends the data of an INSERT, in its frame.

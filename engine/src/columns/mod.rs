@@ -23,6 +23,8 @@ mod traces;
 mod varint;
 
 pub(crate) use attributes::{Attributes, OwnedAttribute};
+#[cfg(feature = "stages")]
+pub(crate) use block::checksum;
 pub(crate) use block::{BlockWriter, Compressor, empty_block};
 pub(crate) use column::{Buffer, Column};
 pub(crate) use fixed::{Arrays, Fixed, Offsets};

@@ -29,6 +29,8 @@ pub(crate) use error::ServerException;
 pub(crate) use failure::FailureKind;
 pub(crate) use feed::Feed;
 use link::Link;
+#[cfg(feature = "stages")]
+pub(crate) use protocol::insert as insert_head;
 pub(crate) use protocol::statements;
 
 use crate::config::AckMode;

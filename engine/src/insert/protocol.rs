@@ -57,7 +57,7 @@ pub(super) fn hello(user: &str, password: &str) -> Vec<u8> {
 pub(super) const ADDENDUM: [u8; 1] = [0];
 
 /// Everything of an INSERT before its blocks, save the empty block that says "no external tables".
-pub(super) fn insert(statement: &str, token: &str) -> Vec<u8> {
+pub(crate) fn insert(statement: &str, token: &str) -> Vec<u8> {
     query(statement, COMPRESSED, |out| {
         push_insert_settings(out, token)
     })

@@ -17,12 +17,18 @@ const SPANS_A_TRACE: usize = 10;
 const SPANS_A_RESOURCE: usize = 500;
 const NANOS_A_SECOND: u64 = 1_000_000_000;
 
-/// `count` encoded requests of `spans` spans each, that start now; the same for each run but for the time.
+/// The present time, in Unix nanoseconds.
 #[must_use]
-pub fn requests(count: usize, spans: usize) -> Vec<Vec<u8>> {
-    let mut random = fastrand::Rng::with_seed(7);
+pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = since.map_or(0, |since| since.as_nanos() as u64);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// `count` encoded requests of `spans` spans each, that start at about `now` (Unix nanoseconds); the same for
+/// each run but for the time.
+#[must_use]
+pub fn requests(count: usize, spans: usize, now: u64) -> Vec<Vec<u8>> {
+    let mut random = fastrand::Rng::with_seed(7);
     let bodies = (0..count).map(|_| request(&mut random, spans, now));
     bodies.collect()
 }
