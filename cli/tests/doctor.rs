@@ -80,7 +80,7 @@ fn a_person_reads_lines_and_complaints() {
         verdicts.iter().all(|verdict| known.contains(verdict)),
         "{text}"
     );
-    assert!(text.contains("; 1 shards, log in "), "{text}");
+    assert!(text.contains("; shards 1, log in "), "{text}");
 
     for arguments in [
         &["doctor", "--shards", "0"][..],

@@ -140,7 +140,7 @@ impl Report {
         }
         let ok = self.findings.len() - self.problems - self.advice - self.unknown;
         text += &format!(
-            "\n{ok} ok, {} advice, {} problems, {} unknown; {} shards, log in {}\n",
+            "\n{ok} ok, {} advice, {} problems, {} unknown; shards {}, log in {}\n",
             self.advice, self.problems, self.unknown, self.shards, self.wal_dir
         );
         text

@@ -40,6 +40,14 @@ impl Host<'_> {
         }
     }
 
+    /// `1 shard`, `4 shards`
+    pub(crate) fn shards_in_words(&self) -> String {
+        match self.shards {
+            1 => "1 shard".to_owned(),
+            shards => format!("{shards} shards"),
+        }
+    }
+
     /// The CPUs that this process may run on, in order.
     pub(crate) fn usable_cpus(&self) -> Result<Vec<usize>, Unread> {
         usable_cpus(self.root)

@@ -13,7 +13,8 @@ pub(super) fn cpus(host: &Host<'_>) -> Result<Judgement, Unread> {
     let shards = host.shards;
     let pinned = shards == usable.len();
     let mut seen = format!(
-        "{shards} shards on CPUs {}, {}",
+        "{} on CPUs {}, {}",
+        host.shards_in_words(),
         cpus::list(&usable),
         if pinned {
             "pinned one to one"
@@ -66,8 +67,10 @@ pub(super) fn quota(host: &Host<'_>) -> Result<Judgement, Unread> {
     };
     let usable = host.usable_cpus()?.len();
     let shards = host.shards;
-    let seen =
-        format!("a cgroup grants {quota:.2} CPUs' time on {usable} CPUs, to {shards} shards");
+    let seen = format!(
+        "a cgroup grants {quota:.2} CPUs' time on {usable} CPUs, to {}",
+        host.shards_in_words()
+    );
     if quota >= usable as f64 {
         return Ok(Judgement::ok(seen));
     }

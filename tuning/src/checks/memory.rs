@@ -18,9 +18,10 @@ pub(super) fn memory(host: &Host<'_>) -> Result<Judgement, Unread> {
     let request = needs::plan(taken, shards).request_bytes_max();
     let size = |bytes: u64| ByteSize(bytes).display().iec_short();
     let seen = format!(
-        "{} usable, of which the engine takes at most {} by default: {shards} shards then take requests up to {}",
+        "{} usable, of which the engine takes at most {} by default: {} can then take requests up to {}",
         size(usable),
         size(taken),
+        host.shards_in_words(),
         size(request.min(64 << 20) as u64)
     );
     let least = MemoryPlan::least_memory(REQUEST_BYTES_USUAL, shards);

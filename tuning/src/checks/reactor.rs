@@ -116,8 +116,9 @@ pub(super) fn memlock(host: &Host<'_>) -> Result<Judgement, Unread> {
     let shards = host.shards as u64;
     let needed = MEMLOCK_PER_SHARD * shards;
     let seen = format!(
-        "{}, and {shards} shards need {}",
+        "{}; {} can need {}",
         size(soft),
+        host.shards_in_words(),
         ByteSize(needed).display().iec_short()
     );
     if soft >= needed {

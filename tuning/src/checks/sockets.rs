@@ -16,7 +16,8 @@ pub(super) fn nofile(host: &Host<'_>) -> Result<Judgement, Unread> {
     let needed = needs::descriptors(shards, wanted);
     if soft >= needed {
         let seen = format!(
-            "{soft} descriptors: {shards} shards with {wanted} connections each need {needed}"
+            "{soft} descriptors, and {} of {wanted} connections can need {needed}",
+            host.shards_in_words()
         );
         return Ok(Judgement::ok(seen));
     }
