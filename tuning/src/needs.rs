@@ -69,7 +69,9 @@ mod tests {
     fn the_bounds_are_the_engines() {
         let limits = include_str!("../../engine/src/limits.rs");
         let choice = include_str!("../../engine/src/reactor/choice.rs");
-        let sources = format!("{limits}{choice}");
+        let table = include_str!("../../cli/src/settings/table.rs");
+        let validate = include_str!("../../cli/src/settings/validate.rs");
+        let sources = format!("{limits}{choice}{table}{validate}");
         for line in [
             "const KERNEL_MIN: (u32, u32) = (5, 8);",
             "const MEMLOCK_PER_SHARD: u64 = 512 << 10;",
@@ -79,13 +81,17 @@ mod tests {
             "const DESCRIPTORS_OF_SHARD: usize = 32;",
             "const CONNECTIONS_MIN: usize = 8;",
             "const COMMIT_INTERVAL: Duration = Duration::from_millis(10);",
+            "accepts: \"a size from 64MiB to 1PiB, such as 16GiB\",",
+            "default: Default::Text(\"16GiB\"),",
+            "const REQUEST_BYTES_MIN: usize = 1 << 20;",
         ] {
             assert!(sources.contains(line), "the engine no longer says {line}");
         }
         assert_eq!((KERNEL_MIN, MEMLOCK_PER_SHARD), ((5, 8), 512 << 10));
         assert_eq!((BACKLOG, STREAM_WINDOW), (4096, 4 << 20));
         assert_eq!((DESCRIPTORS_OF_PROCESS, DESCRIPTORS_OF_SHARD), (160, 32));
-        assert_eq!(CONNECTIONS_MIN, 8);
+        assert_eq!((CONNECTIONS_MIN, REQUEST_BYTES_MIN), (8, 1 << 20));
+        assert_eq!((WAL_BYTES, WAL_BYTES_MIN), (16 << 30, 64 << 20));
         assert!((COMMIT_INTERVAL_MS - 10.0).abs() < f64::EPSILON);
     }
 }

@@ -1,4 +1,5 @@
 //! The script `tune` on a made-up root folder: what it would do, what it does, and that it puts everything back.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -74,10 +74,6 @@ pub(super) fn quota(host: &Host<'_>) -> Result<Judgement, Unread> {
     if quota >= usable as f64 {
         return Ok(Judgement::ok(seen));
     }
-    let whole = quota.fract().abs() < 1e-6;
-    if whole && quota >= shards as f64 && shards == usable {
-        return Ok(Judgement::ok(seen));
-    }
     let wanted = (quota.ceil() as usize).clamp(1, usable);
     let change = Change::new(
         format!("give the engine {wanted} whole CPUs by cpuset, in place of a quota"),
@@ -86,7 +82,7 @@ pub(super) fn quota(host: &Host<'_>) -> Result<Judgement, Unread> {
             wanted - 1
         ),
         "when the quota of a period (100 ms) is used up, all threads stop until the next, and acknowledgements \
-         wait for so long; with fewer shards than usable CPUs none is pinned",
+         wait for so long; and with fewer shards than usable CPUs none is pinned",
     );
     Ok(Judgement::advice(seen, change))
 }

@@ -125,7 +125,7 @@ pub(super) fn memlock(host: &Host<'_>) -> Result<Judgement, Unread> {
         return Ok(Judgement::ok(seen));
     }
     let command = format!(
-        "tuning/tune limits {shards} > /etc/systemd/system/spanmill.service.d/limits.conf   # in a shell: ulimit -l {}{}",
+        "tuning/tune limits {shards} | install -D -m 644 /dev/stdin /etc/systemd/system/spanmill.service.d/limits.conf   # in a shell: ulimit -l {}{}",
         needed >> 10,
         if hard < needed { ", as root" } else { "" }
     );

@@ -28,7 +28,7 @@ pub(super) fn nofile(host: &Host<'_>) -> Result<Judgement, Unread> {
     let change = Change::new(
         format!("allow {needed} open files"),
         format!(
-            "tuning/tune limits {shards} > /etc/systemd/system/spanmill.service.d/limits.conf   # in a shell: ulimit -n {needed}{}",
+            "tuning/tune limits {shards} | install -D -m 644 /dev/stdin /etc/systemd/system/spanmill.service.d/limits.conf   # in a shell: ulimit -n {needed}{}",
             if hard < needed { ", as root" } else { "" }
         ),
         "the engine lowers its connections to the soft limit; further clients wait in the listen queue until \

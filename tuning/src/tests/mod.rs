@@ -81,7 +81,7 @@ fn a_container_is_told_what_limits_it() {
     said.has(
         "memory",
         Verdict::Ok,
-        "1.0G usable, of which the engine takes at most 256M",
+        "1.0G usable, of which the engine takes at most 256.0M by default",
     );
     said.has(
         "wal_filesystem",
@@ -249,7 +249,7 @@ fn a_log_that_keeps_nothing_is_a_problem() {
     );
     on("wonderfs", "rw").has("wal_filesystem", Verdict::Unknown, "wonderfs");
     on("ext4", "rw,nobarrier").has("wal_mount", Verdict::Problem, "a loss of power");
-    on("ext4", "rw,data=journal").has("wal_mount", Verdict::Advice, "done twice");
+    on("ext4", "rw,data=journal").has("wal_mount", Verdict::Advice, "written twice");
     on("ext4", "ro").has("wal_mount", Verdict::Problem, "cannot be written");
     let mut made = Made::good();
     made.probed.disk.syncs = Ok(Syncs {
