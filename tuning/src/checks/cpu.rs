@@ -65,24 +65,34 @@ pub(super) fn quota(host: &Host<'_>) -> Result<Judgement, Unread> {
     let Some(quota) = host.quota else {
         return Ok(Judgement::ok("no cgroup limits CPU time"));
     };
-    let usable = host.usable_cpus()?.len();
-    let shards = host.shards;
+    let usable = host.usable_cpus()?;
+    let shards = host.shards as f64;
     let seen = format!(
-        "a cgroup grants {quota:.2} CPUs' time on {usable} CPUs, to {}",
+        "a cgroup grants {quota:.2} CPUs' time on {} CPUs, to {}",
+        usable.len(),
         host.shards_in_words()
     );
-    if quota >= usable as f64 {
+    let whole = quota.fract().abs() < 1e-6;
+    if quota >= usable.len() as f64 || (whole && quota >= shards) {
         return Ok(Judgement::ok(seen));
     }
-    let wanted = (quota.ceil() as usize).clamp(1, usable);
+    let wanted = (quota.ceil() as usize).clamp(1, usable.len());
+    let own = cpus::list(&usable[usable.len() - wanted..]);
     let change = Change::new(
-        format!("give the engine {wanted} whole CPUs by cpuset, in place of a quota"),
+        format!("give the engine {wanted} whole CPUs, by cpuset in place of a quota"),
         format!(
-            "systemctl set-property spanmill.service CPUQuota= AllowedCPUs=0-{}   # docker: --cpuset-cpus; Kubernetes: static CPU manager, integer requests = limits",
-            wanted - 1
+            "systemctl set-property spanmill.service CPUQuota= AllowedCPUs={own}   # docker: --cpuset-cpus={own}; \
+             Kubernetes: static CPU manager, whole requests = limits"
         ),
-        "when the quota of a period (100 ms) is used up, all threads stop until the next, and acknowledgements \
-         wait for so long; and with fewer shards than usable CPUs none is pinned",
+        match quota < shards {
+            true => {
+                "shards that are busy use up the quota of a period (100 ms), and then all stop until the next, and \
+                 acknowledgements wait for so long"
+            }
+            false => {
+                "the engine rounds a quota down to whole shards, so the rest of it is hardly used"
+            }
+        },
     );
     Ok(Judgement::advice(seen, change))
 }

@@ -188,13 +188,17 @@ fn cgroups_of_version_1_count() {
         Verdict::Advice,
         "2.50 CPUs' time on 4 CPUs, to 2 shards",
     );
+    said.has("cpu_quota", Verdict::Advice, "AllowedCPUs=1-3");
+    said.has("cpu_quota", Verdict::Advice, "rounds a quota down");
     said.has("cpus", Verdict::Advice, "2 shards on CPUs 0-3, not pinned");
     said.has("memory", Verdict::Problem, "128.0M usable");
     let made = made
-        .with("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "400000\n")
+        .with("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "300000\n")
         .without("sys/fs/cgroup/memory/a/memory.limit_in_bytes");
     let said = made.says();
-    said.has("cpu_quota", Verdict::Ok, "4.00 CPUs");
+    said.has("cpu_quota", Verdict::Ok, "3.00 CPUs");
+    let more = made.shards(4).says();
+    more.has("cpu_quota", Verdict::Advice, "all stop until the next");
     said.has("memory", Verdict::Ok, "64.0G usable");
 }
 
