@@ -55,6 +55,12 @@ const COMMANDS: [(Command, &str, &str); 6] = [
     ),
 ];
 
+/// Subcommands with arguments of their own, which `main` hands to their crates when they come first.
+const HANDED_OVER: [(&str, &str); 1] = [(
+    "doctor",
+    "Check this host: what slows the engine or endangers what it acknowledged, and what to change",
+)];
+
 const AFTER_HELP: &str = "\
 Every setting can also come from a variable (--batch-rows is SPANMILL_BATCH_ROWS) or from the \
 YAML file named by --config (batch_rows: 10000). Flags win over variables, variables over the \
@@ -80,6 +86,14 @@ pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Invocation, clap::Error> {
     let matches = definition().try_get_matches_from(arguments)?;
+    let handed_over = HANDED_OVER.map(|(name, _)| name);
+    if let Some(name) = matches
+        .subcommand_name()
+        .filter(|name| handed_over.contains(name))
+    {
+        let words = format!("`{name}` has flags of its own, behind it: see spanmill {name} --help");
+        return Err(definition().error(clap::error::ErrorKind::ArgumentConflict, words));
+    }
     let command = COMMANDS
         .iter()
         .find(|(_, name, _)| matches.subcommand_name() == Some(name));
@@ -115,6 +129,7 @@ fn definition() -> clap::Command {
                 _ => subcommand,
             }
         }))
+        .subcommands(HANDED_OVER.map(|(name, about)| clap::Command::new(name).about(about)))
         .args(table::ALL.map(argument))
 }
 

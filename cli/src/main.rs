@@ -28,13 +28,12 @@ use settings::{ClickHouse, Settings};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // First of all: the host takes over signals, streams and threads of its process.
     let mut arguments = std::env::args_os();
-    if arguments
-        .nth(1)
-        .is_some_and(|argument| argument == embedded::HOST_COMMAND)
-    {
-        spanmill_embedded::host_main(arguments);
+    match arguments.nth(1).as_ref().and_then(|name| name.to_str()) {
+        // First of all: the host takes over signals, streams and threads of its process.
+        Some(embedded::HOST_COMMAND) => spanmill_embedded::host_main(arguments),
+        Some("doctor") => return spanmill_tuning::main(arguments),
+        _ => {}
     }
     let Invocation {
         command,
