@@ -15,6 +15,8 @@ pub struct Engine {
     process: Child,
     /// Where it takes OTLP over gRPC.
     pub address: SocketAddr,
+    /// Where it takes OTLP over HTTP.
+    pub http: SocketAddr,
     /// Where it answers `/metrics`.
     pub admin: SocketAddr,
 }
@@ -73,16 +75,20 @@ impl Engine {
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = process.stdout.take().context("the engine's output")?;
-        let mut grpc = None;
+        let (mut grpc, mut otlp_http) = (None, None);
         for line in BufReader::new(stdout).lines() {
             let line = line?;
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
                 (Some("OTLP/gRPC"), Some(address)) => grpc = Some(address.parse()?),
+                (Some("OTLP/HTTP"), Some(url)) => {
+                    otlp_http = Some(url.trim_start_matches("http://").parse()?);
+                }
                 (Some("Admin"), Some(url)) => {
                     return Ok(Engine {
                         process,
                         address: grpc.context("where OTLP/gRPC is taken")?,
+                        http: otlp_http.context("where OTLP/HTTP is taken")?,
                         admin: url.trim_start_matches("http://").parse()?,
                     });
                 }

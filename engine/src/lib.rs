@@ -42,6 +42,6 @@ mod status;
 pub use balance::HandOver;
 pub use config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};
-pub use limits::{MEMORY_BYTES, MEMORY_PART, PeerLimits};
+pub use limits::PeerLimits;
 pub use listen::BindError;
 pub use memory::MemoryPlan;

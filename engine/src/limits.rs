@@ -155,10 +155,12 @@ const _: () = assert!(FRAME_BYTES <= STREAM_WINDOW);
 // which is at most 54 % of a share of 64 MiB and more. What is left is for what strangers send.
 
 /// Memory of a process when no setting says: this part of what the machine or the cgroup has.
-pub const MEMORY_PART: u64 = 4;
+pub(crate) const MEMORY_PART: u64 = 4;
 /// And never less or more than this. The default 64 MiB of a request need 600 MiB with one shard, so with less
 /// memory requests are bounded more tightly.
-pub const MEMORY_BYTES: RangeInclusive<u64> = 256 << 20..=2 << 30;
+pub(crate) const MEMORY_BYTES: RangeInclusive<u64> = 256 << 20..=2 << 30;
+/// With many shards the most is this for each, half as much again as one of use needs.
+pub(crate) const MEMORY_BYTES_PER_SHARD: u64 = 64 << 20;
 /// The part of it that the allocator may waste.
 pub(crate) const ALLOCATOR_PART: usize = 8;
 /// What a process takes before it has a shard: program, runtimes, admin port, metrics; 22 to 27 MiB were seen at rest, with one shard.

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use spanmill_engine::MemoryPlan;
+
 use crate::cgroup;
 use crate::cpus;
-use crate::needs;
 use crate::probe::Probed;
 use crate::root::{Root, Unread};
 
@@ -55,8 +56,7 @@ impl Host<'_> {
 
     /// Bytes that the engine takes by default.
     pub(crate) fn memory_max(&self) -> u64 {
-        self.usable_memory()
-            .map_or(needs::memory_min(), needs::memory_max)
+        MemoryPlan::default_memory(self.usable_memory().ok(), self.shards)
     }
 
     /// Bytes of memory that this process can have.

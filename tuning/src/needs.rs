@@ -1,7 +1,7 @@
 //! What the engine needs of a host. Bounds that it does not hand out are repeated here, and a test compares
 //! them with its source.
 
-use spanmill_engine::{MEMORY_BYTES, MEMORY_PART, MemoryPlan, PeerLimits};
+use spanmill_engine::{MemoryPlan, PeerLimits};
 
 /// Linux from which on the io_uring reactor runs.
 pub(crate) const KERNEL_MIN: (u32, u32) = (5, 8);
@@ -28,14 +28,9 @@ pub(crate) const REQUEST_BYTES_MIN: usize = 1 << 20;
 /// A request of this size must fit: receivers of gRPC take it by default, so senders keep below it.
 pub(crate) const REQUEST_BYTES_USUAL: usize = 4 << 20;
 
-/// Bytes that an engine takes by default where so many are usable.
-pub(crate) fn memory_max(usable: u64) -> u64 {
-    (usable / MEMORY_PART).clamp(*MEMORY_BYTES.start(), *MEMORY_BYTES.end())
-}
-
 /// The least bytes that an engine takes by default.
 pub(crate) fn memory_min() -> u64 {
-    *MEMORY_BYTES.start()
+    MemoryPlan::default_memory(None, 1)
 }
 
 pub(crate) fn plan(memory_max: u64, shards: usize) -> MemoryPlan {

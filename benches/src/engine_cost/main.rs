@@ -1,14 +1,11 @@
-//! Starts ClickHouse and an engine in processes of their own, sends spans over gRPC as fast as they are
-//! acknowledged, and prints what the engine and ClickHouse used for a million of them.
+//! Starts ClickHouse and an engine in processes of their own, sends spans, log records or points as fast as
+//! they are acknowledged, and prints what the engine and ClickHouse used for a million of them.
 
-use std::io::Write;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod load;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use bytes::Bytes;
 use clap::Parser;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
@@ -16,11 +13,11 @@ use spanmill_embedded::testing::TestServer;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use spanmill_benches::corpus;
 use spanmill_benches::engine::{Engine, migrated_clickhouse};
-use spanmill_benches::export::{TRACES, connect, export, frame};
 use spanmill_benches::null_sink::NullSink;
 use spanmill_benches::process::{Cpu, peak_memory};
+
+use load::{Load, Signal};
 
 /// Different requests that are sent in turn.
 const REQUESTS: usize = 32;
@@ -32,13 +29,19 @@ const STORED_PAUSE: Duration = Duration::from_millis(100);
 /// What to send.
 #[derive(Parser, Clone)]
 struct Options {
-    /// Spans in all, in millions.
+    /// Spans (records, points) in all, in millions.
     #[arg(long, default_value_t = 4.0)]
     millions: f64,
-    /// Spans in one request.
+    /// Spans (records, points) in one request.
     #[arg(long, default_value_t = 4000)]
     spans_per_request: usize,
-    /// HTTP/2 connections.
+    /// What to send.
+    #[arg(long, value_enum, default_value_t = Signal::Traces)]
+    signal: Signal,
+    /// Send over HTTP/1.1 instead of gRPC.
+    #[arg(long)]
+    http: bool,
+    /// Connections; over HTTP/1.1 there are `in_flight` times as many.
     #[arg(long, default_value_t = 4)]
     connections: usize,
     /// Requests in flight on each connection.
@@ -97,22 +100,23 @@ impl Store {
         }
     }
 
-    /// Waits until as many spans are inserted as were acknowledged. Each look is a query, so this does not spin.
-    fn await_stored(&self, engine: &Engine, sent: usize) -> Result<()> {
+    /// Waits until as many rows are inserted as were acknowledged. Each look is a query, so this does not spin.
+    fn await_stored(&self, engine: &Engine, signal: Signal, sent: usize) -> Result<()> {
         let begun = Instant::now();
         loop {
             let stored = match self {
                 Store::ClickHouse(clickhouse) => {
-                    let count = clickhouse.query("SELECT count() FROM spanmill.otel_traces")?;
+                    let sql = format!("SELECT count() FROM spanmill.{}", signal.table());
+                    let count = clickhouse.query(&sql)?;
                     count.trim().parse()?
                 }
-                Store::Null(..) => engine.inserted("otel_traces")? as usize,
+                Store::Null(..) => engine.inserted(signal.table())? as usize,
             };
             if stored == sent {
                 return Ok(());
             }
             if stored > sent || begun.elapsed() > STORED_PATIENCE {
-                bail!("{sent} spans were acknowledged, {stored} are stored");
+                bail!("{sent} rows were acknowledged, {stored} are stored");
             }
             std::thread::sleep(STORED_PAUSE);
         }
@@ -137,34 +141,34 @@ fn main() -> Result<()> {
         &options.ack,
     ];
     let engine = store.engine(&settings)?;
-    let address = engine.address;
     if options.pinned {
         pin(engine.pid(), 0)?;
         pin(std::process::id(), 1)?;
     }
-    let requests = Arc::new(requests(&options));
+    let load = Load::new(&options, &engine)?;
 
     // The first requests touch memory, dictionaries and ClickHouse's caches for the first time.
-    runtime.block_on(send(&options, &requests, address, REQUESTS))?;
-    store.await_stored(&engine, REQUESTS * options.spans_per_request)?;
+    let first = runtime.block_on(load.send(REQUESTS))?;
+    store.await_stored(&engine, options.signal, first)?;
     let before = (Cpu::of(engine.pid())?, store.cpu()?);
     let begun = Instant::now();
     let count = (options.millions * 1e6) as usize / options.spans_per_request;
-    runtime.block_on(send(&options, &requests, address, count))?;
+    let rows = runtime.block_on(load.send(count))?;
     let seconds = begun.elapsed().as_secs_f64();
-    store.await_stored(&engine, (count + REQUESTS) * options.spans_per_request)?;
-    let millions = (count * options.spans_per_request) as f64 / 1e6;
+    store.await_stored(&engine, options.signal, first + rows)?;
+    let millions = rows as f64 / 1e6;
     let used = Cpu::of(engine.pid())? - before.0;
 
-    let bytes: usize = requests.iter().map(|request| request.len()).sum();
-    let per_span = bytes as f64 / (REQUESTS * options.spans_per_request) as f64;
     println!(
-        "{millions:.1} M spans, {per_span:.0} bytes each on the wire, {} a request{}",
+        "{millions:.1} M {}, {:.0} bytes each on the wire, {} a request{}{}",
+        options.signal.rows(),
+        load.bytes_per_row(),
         options.spans_per_request,
-        if options.gzip { ", gzip" } else { "" }
+        if options.gzip { ", gzip" } else { "" },
+        if options.http { ", HTTP/1.1" } else { "" }
     );
     println!(
-        "engine      {:.3} CPU s per million spans ({:.3} user, {:.3} system), peak {} MiB",
+        "engine      {:.3} CPU s per million ({:.3} user, {:.3} system), peak {} MiB",
         used.total() / millions,
         used.user / millions,
         used.system / millions,
@@ -172,14 +176,14 @@ fn main() -> Result<()> {
     );
     match (store.cpu()?.zip(before.1), &store) {
         (Some((after, before)), _) => println!(
-            "clickhouse  {:.3} CPU s per million spans",
+            "clickhouse  {:.3} CPU s per million",
             (after - before).total() / millions
         ),
         (None, Store::Null(sink, _)) => println!("sink        {} inserts", sink.inserts()),
         (None, Store::ClickHouse(_)) => {}
     }
     println!(
-        "            {:.0} spans/s acknowledged",
+        "            {:.0} a second acknowledged",
         millions * 1e6 / seconds
     );
     Ok(())
@@ -193,56 +197,6 @@ fn pin(pid: u32, cpu: usize) -> Result<()> {
         let thread = thread?.file_name();
         let thread: i32 = thread.to_string_lossy().parse()?;
         sched_setaffinity(Pid::from_raw(thread), &set)?;
-    }
-    Ok(())
-}
-
-/// Framed requests, ready to be sent.
-fn requests(options: &Options) -> Vec<Bytes> {
-    let bodies = corpus::requests(REQUESTS, options.spans_per_request, corpus::now());
-    let framed = bodies.iter().map(|body| match options.gzip {
-        true => frame(&gzip(body), true),
-        false => frame(body, false),
-    });
-    framed.collect()
-}
-
-fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    // Writing into a Vec cannot fail.
-    let _ = encoder.write_all(body);
-    encoder.finish().unwrap_or_default()
-}
-
-/// Sends `count` requests over all connections; an error if one is not acknowledged.
-async fn send(
-    options: &Options,
-    requests: &Arc<Vec<Bytes>>,
-    address: SocketAddr,
-    count: usize,
-) -> Result<()> {
-    let next = Arc::new(AtomicUsize::new(0));
-    let mut tasks = Vec::new();
-    for _ in 0..options.connections {
-        let client = connect(address).await?;
-        for _ in 0..options.in_flight {
-            let (client, requests, next) =
-                (client.clone(), Arc::clone(requests), Arc::clone(&next));
-            let gzip = options.gzip;
-            tasks.push(tokio::spawn(async move {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= count {
-                        return anyhow::Ok(());
-                    }
-                    let body = &requests[index % requests.len()];
-                    export(client.clone(), TRACES, body, gzip).await?;
-                }
-            }));
-        }
-    }
-    for task in tasks {
-        task.await??;
     }
     Ok(())
 }

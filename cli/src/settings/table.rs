@@ -400,7 +400,10 @@ pub(crate) static MEMORY_MAX: Setting = Setting {
     group: LIMITS,
     value: "SIZE",
     accepts: "a size from 64MiB to 1TiB, such as 1GiB",
-    default: Default::Found("a quarter of what the machine or the cgroup has, from 256MiB to 2GiB"),
+    default: Default::Found(
+        "a quarter of what the machine or the cgroup has, from 256MiB to 2GiB, or to \
+         64MiB for each shard if that is more",
+    ),
     help: "Most memory of the engine, shared evenly by the shards (an embedded ClickHouse takes its own). When \
            half of what is left for exports is taken, large ones are answered \"retry later\", and small ones \
            when nearly all is",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use spanmill_embedded::Port;
-use spanmill_engine::{AckMode, MEMORY_BYTES, MEMORY_PART, MemoryPlan, ReactorChoice};
+use spanmill_engine::{AckMode, MemoryPlan, ReactorChoice};
 use spanmill_schema::SchemaSettings;
 use tracing_subscriber::EnvFilter;
 
@@ -342,9 +342,11 @@ fn memory(reader: &mut Reader<'_>, shards: Option<usize>) -> Option<Memory> {
             values::size(text, ByteSize::mib(64)..=ByteSize::tib(1))
         })
     } else {
-        let (least, most) = (*MEMORY_BYTES.start(), *MEMORY_BYTES.end());
-        let part = machine::usable_memory().map_or(least, |usable| usable / MEMORY_PART);
-        usize::try_from(part.clamp(least, most)).ok()
+        usize::try_from(MemoryPlan::default_memory(
+            machine::usable_memory(),
+            shards?,
+        ))
+        .ok()
     };
     let given = reader.raw.is_given(&table::REQUEST_BYTES_MAX);
     let request = reader.read(&table::REQUEST_BYTES_MAX, |text| {

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 
 use crate::limits::{
     ALLOCATOR_PART, BATCH_BYTES, CODEC_BYTES, COLUMNS_KEPT_BYTES, CONNECTION_BYTES,
-    CONNECTIONS_MAX, CONNECTIONS_MIN, KEPT_BYTES, PROCESS_BYTES, READ_AHEAD_BYTES, REQUEST_PART,
-    RESOURCES_BYTES, SERIES_BUCKET_BYTES, SERIES_BUCKETS, SERIES_MAX, ZSTD_WINDOW_LOGS,
+    CONNECTIONS_MAX, CONNECTIONS_MIN, KEPT_BYTES, MEMORY_BYTES, MEMORY_BYTES_PER_SHARD,
+    MEMORY_PART, PROCESS_BYTES, READ_AHEAD_BYTES, REQUEST_PART, RESOURCES_BYTES,
+    SERIES_BUCKET_BYTES, SERIES_BUCKETS, SERIES_MAX, ZSTD_WINDOW_LOGS,
 };
 
 /// What a process of so much memory gives to each of its shards; see `limits.rs` for the parts.
@@ -33,6 +34,15 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
+    /// Bytes that a process of so many shards takes when no setting says: a part of what it can have of the
+    /// machine or its cgroup, where that is known, but never less or more than is of use.
+    #[must_use]
+    pub fn default_memory(usable: Option<u64>, shards: usize) -> u64 {
+        let (least, most) = MEMORY_BYTES.into_inner();
+        let most = most.max(MEMORY_BYTES_PER_SHARD * shards as u64);
+        usable.map_or(least, |usable| (usable / MEMORY_PART).clamp(least, most))
+    }
+
     /// The plan for a process that may take `memory_max` bytes. With too few of them for a shard to be of use,
     /// `hard` is 0: see [`MemoryPlan::request_bytes_max`].
     #[must_use]
@@ -122,6 +132,19 @@ impl MemoryPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: machines with plenty of memory, from one core to 256, and no setting.
+    /// Guarantee: the engine starts, and takes requests of 4 MiB at least, which senders keep below; few
+    /// shards do not take more for it.
+    #[test]
+    fn large_machines_need_no_setting() {
+        for shards in [1, 2, 16, 48, 64, 128, 256] {
+            let memory = MemoryPlan::default_memory(Some(1 << 40), shards);
+            let plan = MemoryPlan::new(memory as usize, shards);
+            assert!(plan.request_bytes_max() >= 4 << 20, "{shards}: {plan:?}");
+            assert!(memory == 2 << 30 || shards > 32, "{shards}: {memory}");
+        }
+    }
 
     /// Scenario: processes from a small container to a large machine, of one shard to 64.
     /// Guarantee: what the plan gives out is within what there is, with room for the process itself.
