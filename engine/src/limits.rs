@@ -149,7 +149,7 @@ const _: () = assert!(FRAME_BYTES <= STREAM_WINDOW);
 //   resources remembered   S / 32, from 1 to 16 MiB
 //   column buffers kept    S / 20, from 2 to 16 MiB
 //   read, not taken over   S / 50, from 1 to 8 MiB
-//   body buffers kept      S / 64, from 1 to 4 MiB
+//   body buffers kept      S / 64, from 1 to 16 MiB
 //   connections            S / 5 at 96 KiB each, from 8 to 4,096 of them
 //
 // which is at most 54 % of a share of 64 MiB and more. What is left is for what strangers send.
@@ -170,7 +170,10 @@ pub(crate) const CODEC_BYTES: usize = 4 << 20;
 /// Compressed bytes from which on a batch takes no further chunk: it is held in memory while it is sent.
 pub(crate) const BATCH_BYTES: RangeInclusive<usize> = 1 << 20..=32 << 20;
 /// Body buffers that a shard keeps for reuse, in bytes of all of them.
-pub(crate) const KEPT_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 20;
+pub(crate) const KEPT_BYTES: RangeInclusive<usize> = 1 << 20..=16 << 20;
+/// When this part of a body has come, it gets the room that it says it needs: growing by doubling copies as much
+/// again as it holds, and memory that was never touched costs a fault a page.
+pub(crate) const BODY_BELIEVED_PART: usize = 8;
 /// Column buffers that a shard keeps for the next chunk: up to twice a full chunk.
 pub(crate) const COLUMNS_KEPT_BYTES: RangeInclusive<usize> = 2 << 20..=2 * CHUNK_BYTES;
 /// Bytes that resources are remembered in; see `Resources`.

@@ -10,7 +10,7 @@ use crate::decode::{Rejected, Signal};
 use crate::form::{Form, Syntax};
 use crate::inflate::{ENCODINGS, Encoding, InflateError};
 use crate::json::{self, JsonError};
-use crate::limits::BODY_GROWTH;
+use crate::limits::{BODY_BELIEVED_PART, BODY_GROWTH};
 use crate::memory::Reservation;
 use crate::reactor::{Reactor, within};
 use crate::refusal::{Kind, Refusal};
@@ -88,7 +88,7 @@ impl Body {
     /// a buffer counts: an allocator may have used its memory before.
     fn make_room(&mut self, length: usize) -> Result<(), Refusal> {
         if self.bytes.capacity() == 0 {
-            let kept = self.shard.buffer();
+            let kept = self.shard.buffer_of(self.announced.unwrap_or(length));
             self.reservation.grow(kept.capacity())?;
             self.bytes = kept;
             if self.bytes.capacity() >= length {
@@ -97,6 +97,8 @@ impl Body {
         }
         let doubled = length.max(2 * self.bytes.capacity());
         let room = match self.announced {
+            // So much of it came that the rest is believed.
+            Some(announced) if announced / BODY_BELIEVED_PART <= length => announced.max(length),
             Some(announced) => doubled.min(announced.max(length)),
             None => doubled,
         };
