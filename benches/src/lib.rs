@@ -5,5 +5,6 @@ pub mod engine;
 pub mod export;
 pub mod null_sink;
 pub mod process;
+pub mod signal;
 
 pub use spanmill_stages::corpus;

@@ -8,55 +8,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use clap::ValueEnum;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message as _;
 use spanmill_benches::corpus;
 use spanmill_benches::engine::Engine;
 use spanmill_benches::export::{LOGS, METRICS, TRACES, connect, export, frame};
+use spanmill_benches::signal::Signal;
 use spanmill_loadgen::corpus::{Corpus, Pace};
 
 use crate::{Options, REQUESTS};
 
 const SEED: u64 = 7;
 
-/// What requests hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Signal {
-    Traces,
-    Logs,
-    Metrics,
-}
-
-impl Signal {
-    /// Where its rows are stored.
-    pub(crate) fn table(self) -> &'static str {
-        match self {
-            Signal::Traces => "otel_traces",
-            Signal::Logs => "otel_logs",
-            Signal::Metrics => "otel_metrics",
-        }
-    }
-
-    /// What its rows are.
-    pub(crate) fn rows(self) -> &'static str {
-        match self {
-            Signal::Traces => "spans",
-            Signal::Logs => "log records",
-            Signal::Metrics => "points",
-        }
-    }
-
-    fn path(self, http: bool) -> &'static str {
-        match (self, http) {
-            (Signal::Traces, false) => TRACES,
-            (Signal::Logs, false) => LOGS,
-            (Signal::Metrics, false) => METRICS,
-            (Signal::Traces, true) => "/v1/traces",
-            (Signal::Logs, true) => "/v1/logs",
-            (Signal::Metrics, true) => "/v1/metrics",
-        }
+/// Where a signal is sent.
+fn path(signal: Signal, http: bool) -> &'static str {
+    match (signal, http) {
+        (Signal::Traces, false) => TRACES,
+        (Signal::Logs, false) => LOGS,
+        (Signal::Metrics, false) => METRICS,
+        (Signal::Traces, true) => "/v1/traces",
+        (Signal::Logs, true) => "/v1/logs",
+        (Signal::Metrics, true) => "/v1/metrics",
     }
 }
 
@@ -136,7 +109,7 @@ enum Client {
 
 impl Client {
     async fn send(&self, options: &Options, address: SocketAddr, body: &Bytes) -> Result<()> {
-        let path = options.signal.path(options.http);
+        let path = path(options.signal, options.http);
         match self {
             Client::Grpc(client) => export(client.clone(), path, body, options.gzip).await,
             Client::Http(client) => {

@@ -16,8 +16,9 @@ use tokio::runtime::Runtime;
 use spanmill_benches::engine::{Engine, migrated_clickhouse};
 use spanmill_benches::null_sink::NullSink;
 use spanmill_benches::process::{Cpu, peak_memory};
+use spanmill_benches::signal::Signal;
 
-use load::{Load, Signal};
+use load::Load;
 
 /// Different requests that are sent in turn.
 const REQUESTS: usize = 32;
@@ -160,8 +161,8 @@ fn main() -> Result<()> {
     let used = Cpu::of(engine.pid())? - before.0;
 
     println!(
-        "{millions:.1} M {}, {:.0} bytes each on the wire, {} a request{}{}",
-        options.signal.rows(),
+        "{millions:.1} M {}s, {:.0} bytes each on the wire, {} a request{}{}",
+        options.signal.noun(),
         load.bytes_per_row(),
         options.spans_per_request,
         if options.gzip { ", gzip" } else { "" },

@@ -13,8 +13,8 @@ use spanmill_loadgen::corpus::{Corpus, Pace};
 use super::Options;
 use super::blocks::{Blocks, columns, stage};
 use super::clickhouse::ClickHouse;
-use super::signal::Signal;
 use super::variants::{EXPORTER_TABLES, Variant, migrate};
+use spanmill_benches::signal::Signal;
 
 const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
 /// Rows a request: enough for the engine to close its batch at once.

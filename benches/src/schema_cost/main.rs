@@ -6,7 +6,6 @@ mod clickhouse;
 mod fill;
 mod measure;
 mod report;
-mod signal;
 mod variants;
 
 use anyhow::{Result, bail};
@@ -15,7 +14,7 @@ use spanmill_embedded::testing::start_private;
 
 use clickhouse::ClickHouse;
 use measure::{Apart, Sustained};
-use signal::Signal;
+use spanmill_benches::signal::Signal;
 
 /// What to measure.
 #[derive(Parser, Clone)]

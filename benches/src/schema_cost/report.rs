@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::Options;
 use super::fill::Filled;
 use super::measure::{Apart, Optimized, Sustained};
-use super::signal::Signal;
 use super::variants::Variant;
+use spanmill_benches::signal::Signal;
 
 /// Parts of a table that are smaller than this are summed up in their group alone.
 const SHOWN_BYTES_A_ROW: f64 = 0.1;

@@ -7,7 +7,7 @@ use spanmill_schema::{Connection, SchemaSettings};
 use super::Options;
 use super::blocks::Block;
 use super::clickhouse::ClickHouse;
-use super::signal::Signal;
+use spanmill_benches::signal::Signal;
 
 /// The exporter's tables without skip indexes.
 pub(crate) const EXPORTER_TABLES: &str = include_str!("../../exporter/tables.sql");

@@ -61,12 +61,18 @@ fn body(signal: Signal) -> Vec<u8> {
     }
 }
 
-/// Walks a request and takes it back; what its resources and series are is known from before.
-fn walk(signal: Signal) -> Case {
+/// A body, a shard that knows its resources and series from before, and its rows.
+fn known_body(signal: Signal) -> (Vec<u8>, Stages, usize) {
     let body = body(signal);
     let mut stages = Stages::new(signal, NOW);
-    let units = stages.walk(&body);
+    let rows = stages.walk(&body);
     drop(stages.seal());
+    (body, stages, rows)
+}
+
+/// Walks a request and takes it back.
+fn walk(signal: Signal) -> Case {
+    let (body, mut stages, units) = known_body(signal);
     Case {
         units,
         run: Box::new(move || {
@@ -77,10 +83,7 @@ fn walk(signal: Signal) -> Case {
 }
 
 fn walk_and_seal(signal: Signal) -> Case {
-    let body = body(signal);
-    let mut stages = Stages::new(signal, NOW);
-    let units = stages.walk(&body);
-    drop(stages.seal());
+    let (body, mut stages, units) = known_body(signal);
     Case {
         units,
         run: Box::new(move || {

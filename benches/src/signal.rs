@@ -4,7 +4,8 @@ use clap::ValueEnum;
 
 /// A kind of telemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Signal {
+#[expect(missing_docs, reason = "OTLP's own words")]
+pub enum Signal {
     Traces,
     Logs,
     Metrics,
@@ -12,7 +13,8 @@ pub(crate) enum Signal {
 
 impl Signal {
     /// What a row is.
-    pub(crate) fn noun(self) -> &'static str {
+    #[must_use]
+    pub fn noun(self) -> &'static str {
         match self {
             Self::Traces => "span",
             Self::Logs => "log record",
@@ -21,7 +23,8 @@ impl Signal {
     }
 
     /// The table in `spanmill` that has one row for each.
-    pub(crate) fn table(self) -> &'static str {
+    #[must_use]
+    pub fn table(self) -> &'static str {
         match self {
             Self::Traces => "otel_traces",
             Self::Logs => "otel_logs",
@@ -30,7 +33,8 @@ impl Signal {
     }
 
     /// Tables in `spanmill` that the engine writes besides, now and then.
-    pub(crate) fn seldom_written(self) -> &'static [&'static str] {
+    #[must_use]
+    pub fn seldom_written(self) -> &'static [&'static str] {
         match self {
             Self::Traces | Self::Logs => &["otel_resources"],
             Self::Metrics => &["otel_resources", "otel_metric_series"],
@@ -38,7 +42,8 @@ impl Signal {
     }
 
     /// The exporter's tables; the views in `otel` have the same names.
-    pub(crate) fn exporter_tables(self) -> &'static [&'static str] {
+    #[must_use]
+    pub fn exporter_tables(self) -> &'static [&'static str] {
         match self {
             Self::Traces => &["otel_traces"],
             Self::Logs => &["otel_logs"],
