@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches};
 
 use crate::settings::table::{self, Setting};
@@ -55,6 +56,12 @@ const COMMANDS: [(Command, &str, &str); 6] = [
     ),
 ];
 
+/// Subcommands with arguments of their own, which their crates read: `main` hands over to them before this.
+const APART: [(&str, &str); 1] = [(
+    "loadgen",
+    "Load an OTLP endpoint on a fixed schedule, and report latencies and failures",
+)];
+
 const AFTER_HELP: &str = "\
 Every setting can also come from a variable (--batch-rows is SPANMILL_BATCH_ROWS) or from the \
 YAML file named by --config (batch_rows: 10000). Flags win over variables, variables over the \
@@ -80,6 +87,13 @@ pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Invocation, clap::Error> {
     let matches = definition().try_get_matches_from(arguments)?;
+    if let Some((name, _)) = APART
+        .iter()
+        .find(|(name, _)| matches.subcommand_name() == Some(name))
+    {
+        let complaint = format!("{name} takes no settings: give its own arguments behind its name");
+        return Err(definition().error(ErrorKind::ArgumentConflict, complaint));
+    }
     let command = COMMANDS
         .iter()
         .find(|(_, name, _)| matches.subcommand_name() == Some(name));
@@ -115,6 +129,7 @@ fn definition() -> clap::Command {
                 _ => subcommand,
             }
         }))
+        .subcommands(APART.map(|(name, about)| clap::Command::new(name).about(about)))
         .args(table::ALL.map(argument))
 }
 

@@ -30,11 +30,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // First of all: the host takes over signals, streams and threads of its process.
     let mut arguments = std::env::args_os();
-    if arguments
-        .nth(1)
-        .is_some_and(|argument| argument == embedded::HOST_COMMAND)
-    {
-        spanmill_embedded::host_main(arguments);
+    match arguments.nth(1) {
+        Some(name) if name == embedded::HOST_COMMAND => spanmill_embedded::host_main(arguments),
+        Some(name) if name == "loadgen" => return spanmill_loadgen::main(arguments),
+        _ => {}
     }
     let Invocation {
         command,
