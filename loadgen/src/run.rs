@@ -248,7 +248,8 @@ impl Threads {
             let body = move || {
                 let _alive = alive;
                 // Nobody listens any more only when the run has failed already.
-                worker::run(plan, |opened| drop(ready.send(opened)), || told.recv().ok())
+                let says = move |opened| drop(ready.send(opened));
+                worker::run(plan, says, || told.recv().ok())
             };
             let name = format!("loadgen-{}", threads.handles.len());
             let handle = std::thread::Builder::new().name(name).spawn(body);
@@ -256,11 +257,18 @@ impl Threads {
             threads.starts.push(start);
         }
         drop(ready);
+        // Ends when each has said so, or has ended without a word.
+        let mut open = 0;
         for opened in readiness {
             opened.map_err(|error| Error::Connect {
                 endpoint: endpoint.to_owned(),
                 reason: error.to_string(),
             })?;
+            open += 1;
+        }
+        if open < threads.handles.len() {
+            threads.join()?;
+            return Err(Error::Panicked);
         }
         Ok(threads)
     }
