@@ -14,7 +14,8 @@ use signal_hook::iterator::Signals;
 use crate::error::Error;
 use crate::live::Live;
 use crate::options::Options;
-use crate::run::{Snapshot, Stop, run};
+use crate::run::{Stop, run};
+use crate::watch::Snapshot;
 
 /// Seconds between two lines where stderr is no terminal.
 const LINE_EVERY: u64 = 10;

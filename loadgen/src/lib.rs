@@ -29,6 +29,7 @@ mod run;
 mod schedule;
 mod signal;
 mod tally;
+mod watch;
 mod worker;
 
 pub use command::main;
@@ -36,7 +37,8 @@ pub use error::Error;
 pub use live::Live;
 pub use options::{Compression, Encoding, Options, OptionsError, Protocol, Rate};
 pub use report::{Kept, Quantiles, Report, Second};
-pub use run::{Snapshot, Stop, run};
+pub use run::{Stop, run};
 pub use schedule::Schedule;
 pub use signal::{Mix, Signal};
 pub use tally::{Counts, Failures, Latencies};
+pub use watch::Snapshot;

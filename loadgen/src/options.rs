@@ -14,6 +14,7 @@ const IN_FLIGHT_BYTES: usize = 256 << 20;
 /// Requests in flight for each connection when the rate is the maximum: enough to keep an engine busy, few
 /// enough that waiting in its sockets does not make up the latency.
 const CLOSED_IN_FLIGHT: usize = 4;
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
 const OPEN_IN_FLIGHT_MAX: usize = 1024;
 
 /// What to send, how fast and where to. The defaults are those of the command line.
@@ -174,6 +175,8 @@ pub enum OptionsError {
         given: usize,
         threads: usize,
     },
+    #[error("--{0} is longer than a year; shorten it")]
+    TooLong(&'static str),
     #[error(
         "a request of {0} items would not fit gRPC's length; give --items-per-request at most 1000000"
     )]
@@ -205,6 +208,14 @@ impl Options {
         ];
         if let Some((name, _)) = least.iter().find(|(_, given)| *given == 0) {
             return Err(OptionsError::Zero(name));
+        }
+        let times = [
+            ("duration", self.duration),
+            ("timeout", self.timeout),
+            ("drain", self.drain),
+        ];
+        if let Some((name, _)) = times.iter().find(|(_, time)| *time > YEAR) {
+            return Err(OptionsError::TooLong(name));
         }
         let threads = self.threads;
         let shared = [
@@ -251,13 +262,13 @@ impl Options {
         self.endpoint.clone().unwrap_or_else(|| usual.to_owned())
     }
 
-    /// One thread's part of the schedule; `None` when the rate is the maximum.
-    pub(crate) fn schedule(&self) -> Option<Schedule> {
+    /// The schedule of one of so many threads; `None` when the rate is the maximum.
+    pub(crate) fn schedule(&self, threads: usize) -> Option<Schedule> {
         let Rate::Items(rate) = self.rate else {
             return None;
         };
         Some(Schedule {
-            rate: rate / self.threads as f64,
+            rate: rate / threads as f64,
             ramp: self.ramp,
             duration: self.duration,
         })
@@ -265,18 +276,24 @@ impl Options {
 
     /// Requests that may be in flight over all threads, when one has so many bytes.
     pub(crate) fn in_flight(&self, request_bytes: usize) -> usize {
-        let usual = match self.rate {
-            Rate::Max => CLOSED_IN_FLIGHT * self.connections,
-            Rate::Items(_) => (IN_FLIGHT_BYTES / request_bytes.max(1)).clamp(
-                2 * self.connections,
-                OPEN_IN_FLIGHT_MAX.max(2 * self.connections),
-            ),
+        let bound = match self.rate {
+            Rate::Max => self
+                .in_flight
+                .unwrap_or(CLOSED_IN_FLIGHT * self.connections),
+            Rate::Items(_) => self.waiting(request_bytes),
         };
-        let bound = self.in_flight.unwrap_or(usual);
         match self.protocol {
             Protocol::Grpc => bound,
             Protocol::Http => bound.min(self.connections),
         }
+    }
+
+    /// Requests that may wait for another try over all threads: what takes memory, but no connection.
+    pub(crate) fn waiting(&self, request_bytes: usize) -> usize {
+        let least = 2 * self.connections;
+        let most = OPEN_IN_FLIGHT_MAX.max(least);
+        let fitting = (IN_FLIGHT_BYTES / request_bytes.max(1)).clamp(least, most);
+        self.in_flight.unwrap_or(fitting)
     }
 }
 
@@ -317,6 +334,10 @@ mod tests {
         assert_eq!(
             check(&|o| o.ramp = Duration::from_secs(31)),
             OptionsError::Ramp
+        );
+        assert_eq!(
+            check(&|o| o.drain = Duration::MAX),
+            OptionsError::TooLong("drain")
         );
         assert!(matches!(
             check(&|o| o.threads = 5),

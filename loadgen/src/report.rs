@@ -87,7 +87,7 @@ pub struct Second {
     pub at: f64,
     /// How long it was.
     pub seconds: f64,
-    /// Items that were due.
+    /// Items that the schedule has in it; in a closed loop, items that were sent.
     pub due: u64,
     /// Items that were sent.
     pub sent: u64,

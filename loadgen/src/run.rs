@@ -1,27 +1,24 @@
 //! A run from its options to its report: requests are encoded, threads connect, begin together and are looked
 //! at once a second. It sends nothing itself.
 
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::client::Target;
 use crate::error::Error;
 use crate::options::{Options, Rate};
-use crate::report::{Kept, Quantiles, Report, Second, ids_and_times};
+use crate::report::{Kept, Quantiles, Report, ids_and_times};
 use crate::requests::{self, Template};
 use crate::signal::Signal;
-use crate::tally::{Counts, Failures, Interval, Tally, latencies, locked};
+use crate::tally::Tally;
+use crate::watch::{LOOK, Snapshot, Watch};
 use crate::worker::{self, Plan, Start};
 
-/// How often the caller is told how it goes.
-const LOOK: Duration = Duration::from_secs(1);
 /// How long one address of the endpoint may take to answer before the start.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between what the threads are told and the start, so that all of them know of it by then.
@@ -44,19 +41,6 @@ impl Stop {
     }
 }
 
-/// How a run goes, once a second.
-#[derive(Debug, Clone, Serialize)]
-pub struct Snapshot {
-    /// Since the start.
-    pub elapsed_seconds: f64,
-    /// All there is so far.
-    pub total: Counts,
-    /// By status.
-    pub failures: BTreeMap<String, Failures>,
-    /// The last second.
-    pub second: Second,
-}
-
 /// Runs load as `options` say until it ends or `stop` ends it; `progress` is called once a second.
 ///
 /// # Errors
@@ -73,29 +57,29 @@ pub fn run(
     let templates = requests::encode(options, encoded_at, encoded_at)?;
     let bytes_per_request = mean_bytes(&templates);
     let in_flight = options.in_flight(bytes_per_request as usize);
+    let waiting = options.waiting(bytes_per_request as usize);
     let tallies: Vec<_> = (0..options.threads)
         .map(|_| Arc::new(Mutex::new(Tally::default())))
         .collect();
     let plans = plans(
-        options, address, templates, in_flight, encoded_at, &tallies, stop,
+        options,
+        address,
+        templates,
+        (in_flight, waiting),
+        encoded_at,
+        &tallies,
+        stop,
     );
     let threads = Threads::start(plans, &options.endpoint())?;
     let start = threads.begin();
 
-    let mut series = Vec::new();
-    let mut look = |interval_from: Instant| {
-        let now = Instant::now();
-        let (snapshot, totals) = looked(&tallies, start.at, interval_from, now);
-        series.push(snapshot.second);
-        progress(&snapshot);
-        (now, totals)
-    };
-    let mut last = start.at;
-    while threads.still_run(last + LOOK) {
-        (last, _) = look(last);
+    let mut watch = Watch::new(tallies, options.schedule(1), start.at);
+    while threads.still_run(watch.seen() + LOOK) {
+        progress(&watch.look().0);
     }
     let ends = threads.join()?;
-    let (_, totals) = look(last);
+    let (snapshot, totals) = watch.look();
+    progress(&snapshot);
 
     let stopped_early = *stop.0.borrow();
     let sent_until = ends
@@ -111,7 +95,7 @@ pub fn run(
     let answered = totals.last_answer.map_or(Duration::ZERO, |last| {
         last.saturating_duration_since(start.at)
     });
-    let total = totals.total();
+    let total = snapshot.total;
     let acknowledged = total.acknowledged as f64;
     let cpu_seconds: f64 = ends.iter().map(|end| end.cpu.as_secs_f64()).sum();
     let signals = Signal::ALL
@@ -148,7 +132,7 @@ pub fn run(
         } else {
             0.0
         },
-        series,
+        series: watch.series(),
         histogram: totals.latencies,
     })
 }
@@ -195,7 +179,7 @@ fn plans(
     options: &Options,
     address: SocketAddr,
     templates: [Vec<Template>; 3],
-    in_flight: usize,
+    (in_flight, waiting): (usize, usize),
     run: u64,
     tallies: &[Arc<Mutex<Tally>>],
     stop: &Stop,
@@ -216,6 +200,7 @@ fn plans(
             templates,
             connections: part(options.connections, number),
             in_flight: part(in_flight, number).max(1),
+            waiting: part(waiting, number).max(1),
             run,
             tally: Arc::clone(&tallies[number]),
             stop: stop.0.subscribe(),
@@ -299,82 +284,4 @@ impl Threads {
         });
         ends.collect()
     }
-}
-
-/// What all threads have counted together.
-struct Totals {
-    signals: [Counts; 3],
-    failures: BTreeMap<String, Failures>,
-    latencies: crate::tally::Latencies,
-    lags: crate::tally::Latencies,
-    held_up: u64,
-    last_answer: Option<Instant>,
-}
-
-impl Totals {
-    fn total(&self) -> Counts {
-        let mut total = Counts::default();
-        self.signals.iter().for_each(|counts| total.add(counts));
-        total
-    }
-}
-
-fn looked(
-    tallies: &[Arc<Mutex<Tally>>],
-    start: Instant,
-    from: Instant,
-    now: Instant,
-) -> (Snapshot, Totals) {
-    let mut totals = Totals {
-        signals: [Counts::default(); 3],
-        failures: BTreeMap::new(),
-        latencies: latencies(3),
-        lags: latencies(3),
-        held_up: 0,
-        last_answer: None,
-    };
-    let mut interval = Interval::default();
-    for tally in tallies {
-        let mut tally = locked(tally);
-        let came = std::mem::take(&mut tally.interval);
-        interval.counts.add(&came.counts);
-        interval.failed_tries += came.failed_tries;
-        // Histograms of the same bounds always add up.
-        let _ = interval.latencies.add(&came.latencies);
-        let _ = totals.latencies.add(&tally.latencies);
-        let _ = totals.lags.add(&tally.lags);
-        totals.held_up += tally.held_up;
-        totals.last_answer = totals.last_answer.max(tally.last_answer);
-        for (own, counts) in totals.signals.iter_mut().zip(&tally.signals) {
-            own.add(counts);
-        }
-        for (status, failures) in &tally.failures {
-            let all = totals
-                .failures
-                .entry(status.clone())
-                .or_insert_with(|| Failures {
-                    example: failures.example.clone(),
-                    ..Failures::default()
-                });
-            all.tries += failures.tries;
-            all.requests += failures.requests;
-            all.items += failures.items;
-        }
-    }
-    let second = Second {
-        at: now.saturating_duration_since(start).as_secs_f64(),
-        seconds: now.saturating_duration_since(from).as_secs_f64(),
-        due: interval.counts.due,
-        sent: interval.counts.sent,
-        acknowledged: interval.counts.acknowledged,
-        failed_tries: interval.failed_tries,
-        latency_ms: Quantiles::from(&interval.latencies),
-    };
-    let snapshot = Snapshot {
-        elapsed_seconds: second.at,
-        total: totals.total(),
-        failures: totals.failures.clone(),
-        second,
-    };
-    (snapshot, totals)
 }

@@ -24,7 +24,17 @@ impl Schedule {
         } else {
             item / self.rate + ramp / 2.0
         };
-        Duration::from_secs_f64(seconds)
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    /// How many items are due within so long after the start.
+    #[must_use]
+    pub fn items_by(&self, after: Duration) -> f64 {
+        let after = after.min(self.duration);
+        let rising = after.min(self.ramp).as_secs_f64();
+        let steady = after.saturating_sub(self.ramp).as_secs_f64();
+        let ramp = self.ramp.as_secs_f64().max(f64::MIN_POSITIVE);
+        self.rate * (rising * rising / ramp / 2.0 + steady)
     }
 
     /// The same, or `None` when it is past the end.
@@ -53,6 +63,11 @@ mod tests {
         assert_eq!(schedule.due(500.0), SECOND / 2);
         let due = (0..5000).filter(|item| schedule.due_within(f64::from(*item)).is_some());
         assert_eq!(due.count(), 2000);
+        let slow = Schedule {
+            rate: 1e-300,
+            ..schedule
+        };
+        assert_eq!(slow.due(512.0), Duration::MAX);
     }
 
     /// Scenario: a ramp of 10 s up to 1,000 items a second. Guarantees: at its half a quarter of its items are
@@ -67,6 +82,10 @@ mod tests {
         assert_eq!(schedule.due(1250.0), 5 * SECOND);
         assert_eq!(schedule.due(5000.0), 10 * SECOND);
         assert_eq!(schedule.due(6000.0), 11 * SECOND);
+        for item in [1250.0, 5000.0, 6000.0] {
+            assert!((schedule.items_by(schedule.due(item)) - item).abs() < 1e-3);
+        }
+        assert!((schedule.items_by(100 * SECOND) - 7000.0).abs() < 1e-6);
         let around = schedule.due(5000.5) - schedule.due(4999.5);
         assert!(around.abs_diff(SECOND / 1000) < SECOND / 100_000);
         let due: Vec<_> = (0..8000)

@@ -104,6 +104,16 @@ pub(crate) struct Interval {
     pub(crate) latencies: Latencies,
 }
 
+impl Interval {
+    /// Adds what came at another time or elsewhere.
+    pub(crate) fn add(&mut self, other: &Interval) {
+        self.counts.add(&other.counts);
+        self.failed_tries += other.failed_tries;
+        // Histograms of the same bounds always add up.
+        let _ = self.latencies.add(&other.latencies);
+    }
+}
+
 impl Default for Interval {
     fn default() -> Self {
         Interval {

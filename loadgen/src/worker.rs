@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) templates: [Vec<Template>; 3],
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
+    /// Requests that may wait for another try.
+    pub(crate) waiting: usize,
     /// Makes this run's ids different from every other's.
     pub(crate) run: u64,
     pub(crate) tally: Arc<Mutex<Tally>>,
@@ -136,13 +138,13 @@ impl Sender {
             retry: options.retry,
             timeout: options.timeout,
             waiting: Cell::new(0),
-            waiting_max: plan.in_flight,
+            waiting_max: plan.waiting,
             random: RefCell::new(Rng::with_seed(options.seed ^ plan.number as u64)),
             cut: cut.subscribe(),
         };
         Ok(Sender {
             lane: Rc::new(lane),
-            schedule: options.schedule(),
+            schedule: options.schedule(options.threads),
             items: part * options.items_per_request as f64,
             turns: Turns::new(options.signals),
             templates: plan.templates,

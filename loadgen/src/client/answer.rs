@@ -10,6 +10,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use percent_encoding::percent_decode_str;
 use prost::Message;
 
+/// How a try is counted during which its connection broke.
+pub(crate) const BROKEN: &str = "connection broken";
 /// Bytes of a message that are kept as an example.
 const MESSAGE_MAX: usize = 400;
 
@@ -60,7 +62,7 @@ impl Failure {
             message = format!("{message}: {source}");
         }
         Failure {
-            status: "connection broken".into(),
+            status: BROKEN.into(),
             message,
             retryable: true,
             after: None,
@@ -215,7 +217,8 @@ fn stored(response: Option<ExportTraceServiceResponse>) -> Outcome {
 /// Reads the answer of OTLP over HTTP.
 pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: &Bytes, json: bool) -> Outcome {
     if status.is_success() {
-        return if json {
+        // Some receivers leave the body out where it would be `{}`.
+        return if json && !body.is_empty() {
             match serde_json::from_slice(body) {
                 Ok(answer) => stored_json(&answer),
                 Err(_) => stored(None),

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 
 use crate::options::{Encoding, Options, Protocol};
 use crate::signal::Signal;
-use answer::{Failure, Outcome};
+use answer::{BROKEN, Failure, Outcome};
 
 /// Where requests go to, and what stands at their head.
 #[derive(Debug)]
@@ -105,58 +105,84 @@ impl Connection {
     pub(crate) async fn send(&self, target: &Target, signal: Signal, body: Bytes) -> Outcome {
         let _under_way = UnderWay::new(&self.in_flight);
         let head = target.heads[signal as usize].clone();
-        let mut slot = self.slot.lock().await;
-        // HTTP/1 has the connection for itself until it is answered; HTTP/2 only takes a handle of it.
-        let mut sender = match ready(&mut slot, target).await {
-            Ok(sender) => sender,
-            Err(error) => return Outcome::Failed(Failure::connect(&error)),
+        let sent = match target.protocol {
+            Protocol::Grpc => self.send_grpc(target, head, body).await,
+            Protocol::Http => self.send_http(target, head, body).await,
         };
-        match &mut sender {
-            Sender::Grpc(grpc) => {
-                let number = slot.number;
-                slot.sender = Some(Sender::Grpc(grpc.clone()));
-                drop(slot);
-                let outcome = grpc::export(grpc, head, body).await;
-                if is_broken(&outcome) {
-                    let mut slot = self.slot.lock().await;
-                    if slot.number == number {
-                        slot.sender = None;
-                    }
-                }
-                outcome
-            }
-            Sender::Http(http) => {
-                let outcome = http1::export(http, head, body, target.json).await;
-                if !is_broken(&outcome) {
-                    slot.sender = Some(sender);
-                }
-                outcome
+        sent.unwrap_or_else(|error| Outcome::Failed(Failure::connect(&error)))
+    }
+
+    /// Takes a handle of the connection, on which others send meanwhile. The error is that of connecting.
+    async fn send_grpc(
+        &self,
+        target: &Target,
+        head: Request<()>,
+        body: Bytes,
+    ) -> io::Result<Outcome> {
+        let mut slot = self.slot.lock().await;
+        if let Some(Sender::Grpc(sender)) = &slot.sender
+            && sender.clone().ready().await.is_err()
+        {
+            slot.sender = None;
+        }
+        let sender = match slot.sender.take() {
+            Some(sender) => sender,
+            None => slot.connect(target).await?,
+        };
+        let number = slot.number;
+        let Sender::Grpc(grpc) = &sender else {
+            return Err(io::Error::other("a connection of another protocol"));
+        };
+        let mut grpc = grpc.clone();
+        slot.sender = Some(sender);
+        drop(slot);
+        let outcome = grpc::export(&mut grpc, head, body).await;
+        if is_broken(&outcome) {
+            let mut slot = self.slot.lock().await;
+            if slot.number == number {
+                slot.sender = None;
             }
         }
+        Ok(outcome)
+    }
+
+    /// Has the connection for itself until the answer is there; when this is dropped before, it is given up.
+    async fn send_http(
+        &self,
+        target: &Target,
+        head: Request<()>,
+        body: Bytes,
+    ) -> io::Result<Outcome> {
+        let mut slot = self.slot.lock().await;
+        if let Some(Sender::Http(sender)) = &mut slot.sender
+            && sender.ready().await.is_err()
+        {
+            slot.sender = None;
+        }
+        let mut sender = match slot.sender.take() {
+            Some(sender) => sender,
+            None => slot.connect(target).await?,
+        };
+        let Sender::Http(http) = &mut sender else {
+            return Err(io::Error::other("a connection of another protocol"));
+        };
+        let outcome = http1::export(http, head, body, target.json).await;
+        if !is_broken(&outcome) {
+            slot.sender = Some(sender);
+        }
+        Ok(outcome)
+    }
+}
+
+impl Slot {
+    async fn connect(&mut self, target: &Target) -> io::Result<Sender> {
+        self.number += 1;
+        connect(target).await
     }
 }
 
 fn is_broken(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(failure) if failure.status == "connection broken")
-}
-
-/// Takes the sender out of its slot, or makes a new one when there is none that still lives.
-async fn ready(slot: &mut Slot, target: &Target) -> io::Result<Sender> {
-    match slot.sender.take() {
-        Some(Sender::Grpc(sender)) => {
-            if let Ok(sender) = sender.ready().await {
-                return Ok(Sender::Grpc(sender));
-            }
-        }
-        Some(Sender::Http(mut sender)) => {
-            if sender.ready().await.is_ok() {
-                return Ok(Sender::Http(sender));
-            }
-        }
-        None => {}
-    }
-    slot.number += 1;
-    connect(target).await
+    matches!(outcome, Outcome::Failed(failure) if failure.status == BROKEN)
 }
 
 async fn connect(target: &Target) -> io::Result<Sender> {

@@ -12,7 +12,7 @@ use tiny_http::{Header, Method, Response, Server};
 use crate::error::Error;
 use crate::options::Options;
 use crate::report::Second;
-use crate::run::Snapshot;
+use crate::watch::Snapshot;
 
 const PAGE: &str = include_str!("page.html");
 /// Ten minutes.
@@ -76,6 +76,15 @@ impl Live {
     /// Shows one more second.
     pub fn show(&self, snapshot: &Snapshot) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // The last second may have grown.
+        let began = snapshot.second.at - snapshot.second.seconds;
+        if state
+            .seconds
+            .back()
+            .is_some_and(|last| last.at - last.seconds >= began - 1e-6)
+        {
+            state.seconds.pop_back();
+        }
         state.seconds.push_back(snapshot.second);
         if state.seconds.len() > SECONDS_MAX {
             state.seconds.pop_front();

@@ -281,7 +281,10 @@ async fn grpc_connection(stream: TcpStream, shared: Arc<Shared>) {
         .initial_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .handshake(stream);
-    let mut connection = builder.await.unwrap();
+    // One that only looks whether somebody listens says nothing.
+    let Ok(mut connection) = builder.await else {
+        return;
+    };
     let (close, mut closed) = watch::channel(false);
     loop {
         let call = tokio::select! {
