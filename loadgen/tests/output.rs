@@ -1,4 +1,5 @@
 //! What a run leaves behind: its files, and the page that shows it while it lasts.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 

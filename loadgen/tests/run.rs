@@ -1,5 +1,6 @@
 //! Whole runs against a receiver that decodes what comes and answers as each test says. What is asserted is
 //! counts and due times as sent, never how long anything took.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 
