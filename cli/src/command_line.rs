@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches};
 
 use crate::settings::table::{self, Setting};
@@ -56,10 +57,16 @@ const COMMANDS: [(Command, &str, &str); 6] = [
 ];
 
 /// Subcommands with arguments of their own, which `main` hands to their crates when they come first.
-const HANDED_OVER: [(&str, &str); 1] = [(
-    "doctor",
-    "Check this host: what slows the engine or endangers what it acknowledged, and what to change",
-)];
+const HANDED_OVER: [(&str, &str); 2] = [
+    (
+        "doctor",
+        "Check this host: what slows the engine or endangers what it acknowledged, and what to change",
+    ),
+    (
+        "loadgen",
+        "Load an OTLP endpoint on a fixed schedule, and report latencies and failures",
+    ),
+];
 
 const AFTER_HELP: &str = "\
 Every setting can also come from a variable (--batch-rows is SPANMILL_BATCH_ROWS) or from the \
@@ -92,7 +99,7 @@ pub(crate) fn parse(
         .filter(|name| handed_over.contains(name))
     {
         let words = format!("`{name}` has flags of its own, behind it: see spanmill {name} --help");
-        return Err(definition().error(clap::error::ErrorKind::ArgumentConflict, words));
+        return Err(definition().error(ErrorKind::ArgumentConflict, words));
     }
     let command = COMMANDS
         .iter()

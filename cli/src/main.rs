@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         // First of all: the host takes over signals, streams and threads of its process.
         Some(embedded::HOST_COMMAND) => spanmill_embedded::host_main(arguments),
         Some("doctor") => return spanmill_tuning::main(arguments),
+        Some("loadgen") => return spanmill_loadgen::main(arguments),
         _ => {}
     }
     let Invocation {
