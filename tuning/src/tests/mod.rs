@@ -308,10 +308,18 @@ fn small_limits_are_named() {
         .fold(Made::good(), |made, (path, text)| made.with(path, text));
     made.says()
         .has("backlog", Verdict::Advice, "tcp_max_syn_backlog=4096");
-    let memory = |shards| Made::good().shards(shards).says();
+    let little = "MemTotal:        8388608 kB\n";
+    let memory = |shards| {
+        Made::good()
+            .with("proc/meminfo", little)
+            .shards(shards)
+            .says()
+    };
     memory(16).has("memory", Verdict::Ok, "16 shards can then take requests");
     memory(40).has("memory", Verdict::Advice, "--memory-max");
     memory(64).has("memory", Verdict::Problem, "with which it does not start");
+    let plenty = Made::good().shards(64).says();
+    plenty.has("memory", Verdict::Ok, "64 shards can then take requests");
 }
 
 /// Scenario: each file of a good host in turn is empty, binary, absurd, a folder, or not there; then all at once.
