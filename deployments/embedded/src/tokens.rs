@@ -33,10 +33,8 @@ pub fn forget_lost_tokens(folders: &[PathBuf]) -> Result<usize, Error> {
     let mut forgotten = 0;
     for folder in folders {
         for table in tables(&folder.join("store")).map_err(Error::io("read", folder))? {
-            let disks = folders
-                .iter()
-                .filter_map(|other| Some(other.join(table.strip_prefix(folder).ok()?)));
-            let highest = disks.filter_map(|disk| highest_part(&disk)).max();
+            let highest = highest_part(folders, folder, &table);
+            let highest = highest.map_err(Error::io("read the parts of", &table))?;
             forgotten +=
                 forget(&table, highest).map_err(Error::io("mend the tokens of", &table))?;
         }
@@ -82,11 +80,17 @@ fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// The highest number of a part that is in place; `None` without any.
-fn highest_part(table: &Path) -> Option<u64> {
-    let parts = folders_in(table).unwrap_or_default();
-    let names = parts.iter().filter_map(|part| part.file_name()?.to_str());
-    names.filter_map(last_block).max()
+/// The highest number of a part of `table`, which lies below `folder`, on any of the disks; `None` without any.
+/// A disk that cannot be read is an error: tokens of its parts must not be forgotten.
+fn highest_part(disks: &[PathBuf], folder: &Path, table: &Path) -> io::Result<Option<u64>> {
+    let below = table.strip_prefix(folder).unwrap_or(table);
+    let mut highest = None;
+    for disk in disks {
+        let parts = folders_in(&disk.join(below))?;
+        let names = parts.iter().filter_map(|part| part.file_name()?.to_str());
+        highest = highest.max(names.filter_map(last_block).max());
+    }
+    Ok(highest)
 }
 
 /// The last block in a part of this name, `PARTITION_FIRST_LAST_LEVEL[_MUTATION]`; `None` for names of
