@@ -8,6 +8,7 @@ mod column;
 mod fixed;
 mod logs;
 mod lowcard;
+mod lz4;
 mod metrics;
 mod nested;
 mod numbers;
