@@ -52,12 +52,12 @@ const STATE: &str = "
 SELECT
     (SELECT sum(value) FROM system.events WHERE event = 'OSCPUVirtualTimeMicroseconds') / 1e6 AS cpu_seconds,
     (SELECT toFloat64(sum(value)) FROM {memory}) AS memory_bytes,
-    toFloat64(sum(parts)) AS parts,
-    toFloat64(max(parts)) AS parts_of_partition,
+    toFloat64(sum(held)) AS parts,
+    toFloat64(max(held)) AS parts_of_partition,
     (SELECT toFloat64(sum(value)) FROM system.metrics WHERE metric = 'Merge') AS merges
 FROM
 (
-    SELECT count() AS parts FROM system.parts WHERE database = 'spanmill' AND active
+    SELECT count() AS held FROM system.parts WHERE database = 'spanmill' AND active
     GROUP BY table, partition_id
 )";
 const RESIDENT: &str = "system.asynchronous_metrics WHERE metric = 'MemoryResident'";

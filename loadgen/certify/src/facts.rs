@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clickhouse::ClickHouse;
 use crate::engine::EngineState;
 use crate::error::Error;
+use crate::local::Local;
 
 /// What the measurement ran on.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -40,9 +41,37 @@ pub(crate) struct Server {
     pub(crate) host: String,
     pub(crate) up_seconds: f64,
     pub(crate) spans_stored_before: f64,
-    /// Whether memory is what is resident, or else what the server counts as allocated.
+    /// Where its CPU and memory were read.
     #[serde(skip_deserializing)]
-    pub(crate) tells_resident: bool,
+    pub(crate) measured: Source,
+}
+
+/// Where ClickHouse's CPU and memory were read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Source {
+    /// Its process is on this host.
+    Process,
+    /// It tells what it uses, resident memory too.
+    Itself,
+    /// The same, but memory is what it has allocated: an embedded one does not tell more.
+    #[default]
+    ItselfAllocated,
+}
+
+impl Source {
+    /// For people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Source::Process => "ClickHouse's CPU and memory are those of its process.",
+            Source::Itself => {
+                "ClickHouse's CPU is that of its queries, inserts and merges, its memory what is resident, as it tells."
+            }
+            Source::ItselfAllocated => {
+                "ClickHouse's CPU is that of its queries, inserts and merges, its memory what it counts as allocated, which is less than what is resident."
+            }
+        }
+    }
 }
 
 pub(crate) fn host() -> Host {
@@ -85,11 +114,15 @@ fn cgroup_memory() -> Option<u64> {
 
 /// # Errors
 /// When ClickHouse does not answer, or has not the tables.
-pub(crate) async fn server(clickhouse: &ClickHouse) -> Result<Server, Error> {
+pub(crate) async fn server(clickhouse: &ClickHouse, local: Option<Local>) -> Result<Server, Error> {
     let sql = "SELECT version() AS version, hostName() AS host, toFloat64(uptime()) AS up_seconds, \
         toFloat64((SELECT count() FROM spanmill.otel_traces)) AS spans_stored_before";
     let rows: Vec<Server> = clickhouse.rows(sql, &[]).await?;
     let mut server = rows.into_iter().next().unwrap_or_default();
-    server.tells_resident = clickhouse.tells_resident().await?;
+    server.measured = match (local, clickhouse.tells_resident().await?) {
+        (Some(_), _) => Source::Process,
+        (None, true) => Source::Itself,
+        (None, false) => Source::ItselfAllocated,
+    };
     Ok(server)
 }

@@ -163,7 +163,7 @@ fn figures(
             "ClickHouse CPU for a million spans",
             of(phase.clickhouse_cpu_seconds),
             words,
-            format!("{name}, merges and queries of that time among it"),
+            format!("{name}, with its merges and queries of that time"),
         );
         add(
             "Generator CPU for a million spans",
@@ -172,10 +172,13 @@ fn figures(
             name.into(),
         );
     }
-    add("ClickHouse memory, most", summary.clickhouse_memory_max, bytes, match found.facts.clickhouse.tells_resident {
-        true => "resident".into(),
-        false => "as the server counts what it has allocated; this one does not tell what is resident".into(),
-    });
+    let source = found.facts.clickhouse.measured.words();
+    add(
+        "ClickHouse memory, most",
+        summary.clickhouse_memory_max,
+        bytes,
+        source.into(),
+    );
     figures
 }
 

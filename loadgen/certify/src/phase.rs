@@ -8,7 +8,7 @@ use crate::sample::Sample;
 use crate::sampler::{Look, restarted};
 
 /// Seconds of the rate that a backlog may grow by within a stretch: batches come and go once a second.
-const GROWTH_SECONDS: (f64, f64) = (0.75, 3.0);
+const GROWTH_SECONDS: (f64, f64) = (1.25, 3.0);
 /// The same as a part of the time between its first and its last third.
 const GROWTH_PART: f64 = 0.05;
 /// Parts may grow by half and so many, as merges come and go.
@@ -28,6 +28,13 @@ pub(crate) enum Kind {
     Probe,
     /// A step of the search.
     Step,
+}
+
+impl Kind {
+    /// Whether it says something about the rate: not while caches fill, nor where answers set the pace.
+    pub(crate) fn is_judged(self) -> bool {
+        !matches!(self, Kind::WarmUp | Kind::Probe)
+    }
 }
 
 /// One stretch of load.

@@ -11,8 +11,9 @@ use crate::clickhouse::{ClickHouse, TableSize};
 use crate::curve::curve;
 use crate::engine::{Admin, EngineState};
 use crate::error::Error;
-use crate::facts::{self, Facts};
+use crate::facts::{self, Facts, Source};
 use crate::finish::finish;
+use crate::local::Local;
 use crate::options::{Options, Times};
 use crate::phase::{Kind, Made, Phase};
 use crate::report::{CurvePoint, Report};
@@ -123,15 +124,17 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
         let client = client.map_err(|error| Error::Thread(std::io::Error::other(error)))?;
         let admin = Admin::new(client.clone(), &options.admin);
         let clickhouse = ClickHouse::new(client, options);
+        let local = Local::find(&options.clickhouse);
         let (idle, server, sizes_before) = runtime.block_on(async {
             admin.ready().await?;
-            let server = facts::server(&clickhouse).await?;
+            let server = facts::server(&clickhouse, local).await?;
             Ok::<_, Error>((idle(&admin).await?, server, clickhouse.sizes().await?))
         })?;
         let watched = Watched {
             admin,
             clickhouse,
-            resident: server.tells_resident,
+            resident: server.measured == Source::Itself,
+            local,
         };
         let start = Instant::now();
         let sampler = Sampler::start(runtime.handle(), watched.clone(), start);
@@ -194,7 +197,7 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
         let known = |sustained: bool, phases: &[Phase]| {
             let phases = phases
                 .iter()
-                .filter(|phase| phase.kind != Kind::WarmUp && phase.is_sustained() == sustained);
+                .filter(|phase| phase.kind.is_judged() && phase.is_sustained() == sustained);
             phases
                 .filter_map(|phase| phase.asked_rate)
                 .collect::<Vec<_>>()

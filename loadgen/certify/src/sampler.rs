@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::clickhouse::{ClickHouse, ServerState};
 use crate::engine::{Admin, EngineState};
+use crate::local::Local;
 use crate::sample::{POINTS_MAX, Sample};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -22,6 +23,8 @@ pub(crate) struct Watched {
     pub(crate) clickhouse: ClickHouse,
     /// Whether ClickHouse tells its resident memory.
     pub(crate) resident: bool,
+    /// Its process, when it runs here.
+    pub(crate) local: Option<Local>,
 }
 
 /// One look at everything.
@@ -36,9 +39,19 @@ impl Watched {
     pub(crate) async fn look(&self) -> Look {
         let (engine, clickhouse) =
             tokio::join!(self.admin.state(), self.clickhouse.state(self.resident));
+        let clickhouse = clickhouse
+            .ok()
+            .map(|state| match self.local.and_then(Local::used) {
+                Some((cpu_seconds, memory_bytes)) => ServerState {
+                    cpu_seconds,
+                    memory_bytes,
+                    ..state
+                },
+                None => state,
+            });
         Look {
             engine: engine.ok(),
-            clickhouse: clickhouse.ok(),
+            clickhouse,
             own_cpu_seconds: own_cpu_seconds(),
         }
     }

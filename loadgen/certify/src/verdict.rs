@@ -272,7 +272,7 @@ fn disk(measured: &Measured<'_>) -> Verdict {
         "Disk",
         "bytes/span",
         bound,
-        format!("< {bound} bytes a span"),
+        format!("< {} bytes a span", count(bound)),
     );
     match measured.sizes.map(|sizes| (sizes, sizes.bytes_per_span)) {
         Ok((Sizes { basis, .. }, Some(per_span))) => verdict.judged(

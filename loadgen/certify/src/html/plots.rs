@@ -87,7 +87,7 @@ pub(super) fn plots(report: &Report) -> Markup {
         curve(report),
         plot(
             "CPU by process",
-            "CPUs that were busy. ClickHouse's is that of its queries, inserts and merges.",
+            "CPUs that were busy. The generator's peaks are requests being encoded before a stretch.",
             short,
             vec![
                 sampled("ClickHouse", 1, |s| s.clickhouse_cpus),
@@ -99,12 +99,7 @@ pub(super) fn plots(report: &Report) -> Markup {
             bound: Some((targets.rss.as_u64() as f64, "target")),
             ..plot(
                 "Memory",
-                match report.facts.clickhouse.tells_resident {
-                    true => "Resident.",
-                    false => {
-                        "The engine's is what is resident; ClickHouse's is what it counts as allocated."
-                    }
-                },
+                report.facts.clickhouse.measured.words(),
                 bytes,
                 vec![
                     sampled("ClickHouse", 1, |s| s.clickhouse_memory_bytes),

@@ -78,7 +78,7 @@ pub(super) fn phases(report: &Report) -> Markup {
                 tbody {
                     @for phase in &report.phases {
                         tr {
-                            td { (phase.name) }
+                            td.name { (phase.name) }
                             td.number { (count(phase.acknowledged_per_second)) }
                             td.number { (ms(phase.ack_ms.p50)) }
                             td.number { (ms(phase.ack_ms.p99)) }
@@ -86,7 +86,8 @@ pub(super) fn phases(report: &Report) -> Markup {
                             td.number { (million(phase.per_million(phase.clickhouse_cpu_seconds))) }
                             td.number { (phase.caught_up_seconds.map_or_else(|| "never".to_owned(), |after| format!("{after:.1} s"))) }
                             td.words {
-                                @if phase.is_sustained() { "yes" } @else { "no: " (phase.not_sustained.join("; ")) }
+                                @if !phase.kind.is_judged() { "—" }
+                                @else if phase.is_sustained() { "yes" } @else { "no: " (phase.not_sustained.join("; ")) }
                             }
                         }
                     }
