@@ -21,6 +21,7 @@ mod error;
 mod facts;
 mod finish;
 mod html;
+mod judge;
 mod local;
 mod options;
 mod phase;

@@ -4,15 +4,9 @@
 use serde::Serialize;
 use spanmill_loadgen::{Counts, Failures, Quantiles, Rate, Report};
 
+use crate::judge::{Load, mean, reasons};
 use crate::sample::Sample;
 use crate::sampler::{Look, restarted};
-
-/// Seconds of the rate that a backlog may grow by within a stretch: batches come and go once a second.
-const GROWTH_SECONDS: (f64, f64) = (1.25, 3.0);
-/// The same as a part of the time between its first and its last third.
-const GROWTH_PART: f64 = 0.05;
-/// Parts may grow by half and so many, as merges come and go.
-const PARTS_SLACK: (f64, f64) = (1.5, 150.0);
 
 /// What a stretch is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -138,7 +132,17 @@ impl Made<'_> {
                 .zip(usable)
                 .map(|(cpu, usable)| cpu / sending / usable * 100.0),
             inserted_per_second: mean(second_half.iter().filter_map(|s| s.inserted_per_second)),
-            not_sustained: reasons(report, &while_sending, self.ack_p99_max_ms),
+            not_sustained: reasons(
+                &Load {
+                    total: report.total,
+                    is_open: matches!(report.options.rate, Rate::Items(_)),
+                    seconds: sending,
+                    ack_p99_ms: report.latency_ms.p99,
+                    ack_p99_max_ms: self.ack_p99_max_ms,
+                    held_up: report.schedule.requests_held_up,
+                },
+                &while_sending,
+            ),
             kind: self.kind,
             name: self.name,
             mark: self.mark,
@@ -159,92 +163,4 @@ impl Phase {
             .filter(|_| acknowledged > 0.0)
             .map(|seconds| seconds / acknowledged * 1e6)
     }
-}
-
-/// Why the load was not sustained, in words.
-fn reasons(report: &Report, samples: &[&Sample], ack_p99_max_ms: f64) -> Vec<String> {
-    let Counts {
-        acknowledged,
-        rejected,
-        failed,
-        unknown,
-        not_sent,
-        ..
-    } = report.total;
-    let mut reasons = Vec::new();
-    let lost = [
-        ("rejected", rejected),
-        ("refused", failed),
-        ("not answered", unknown),
-        ("not sent", not_sent),
-    ];
-    reasons.extend(
-        lost.iter()
-            .filter(|(_, spans)| *spans > 0)
-            .map(|(what, spans)| format!("{spans} spans {what}")),
-    );
-    if acknowledged == 0 {
-        reasons.push("nothing was acknowledged".into());
-    }
-    if matches!(report.options.rate, Rate::Max) {
-        return reasons;
-    }
-    let p99 = report.latency_ms.p99;
-    if p99 > ack_p99_max_ms {
-        reasons.push(format!(
-            "1 % of acknowledgements took longer than {p99:.0} ms"
-        ));
-    }
-    if report.schedule.behind {
-        let held_up = report.schedule.requests_held_up;
-        reasons.push(format!(
-            "{held_up} requests waited until others were answered"
-        ));
-    }
-    let backlog: Vec<_> = samples
-        .iter()
-        .filter_map(|s| Some((s.at, s.backlog_rows?)))
-        .collect();
-    let rate = acknowledged as f64 / report.sending_seconds.max(f64::MIN_POSITIVE);
-    if let Some((seconds, grown)) = growth(&backlog) {
-        let allowed = rate * (GROWTH_PART * seconds).clamp(GROWTH_SECONDS.0, GROWTH_SECONDS.1);
-        if grown > allowed {
-            reasons.push(format!(
-                "what waits for ClickHouse grew by {grown:.0} rows in {seconds:.0} s"
-            ));
-        }
-    }
-    let parts: Vec<_> = samples
-        .iter()
-        .filter_map(|s| Some((s.at, s.parts_of_partition?)))
-        .collect();
-    if let (Some((first, _)), Some((_, grown))) = (thirds(&parts), growth(&parts))
-        && grown > first.1 * (PARTS_SLACK.0 - 1.0) + PARTS_SLACK.1
-    {
-        reasons.push(format!(
-            "ClickHouse's parts grew by {grown:.0} in one partition"
-        ));
-    }
-    reasons
-}
-
-/// Seconds between the middles of the first and the last third, and by how much the level grew.
-fn growth(points: &[(f64, f64)]) -> Option<(f64, f64)> {
-    let (first, last) = thirds(points)?;
-    Some((last.0 - first.0, last.1 - first.1))
-}
-
-/// Mean time and level of the first and of the last third.
-fn thirds(points: &[(f64, f64)]) -> Option<((f64, f64), (f64, f64))> {
-    let third = points.len() / 3;
-    let of = |points: &[(f64, f64)]| {
-        let at = mean(points.iter().map(|(at, _)| *at))?;
-        Some((at, mean(points.iter().map(|(_, level)| *level))?))
-    };
-    Some((of(&points[..third])?, of(&points[points.len() - third..])?))
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-    (count > 0.0).then(|| sum / count)
 }
