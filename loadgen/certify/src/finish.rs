@@ -7,13 +7,13 @@ use spanmill_loadgen::Compression;
 
 use crate::drift::drift;
 use crate::error::Error;
+use crate::found::{Ended, Found, unix_seconds};
 use crate::options::Profile;
 use crate::phase::{Kind, Phase};
 use crate::report::{Figure, Measured, Report};
-use crate::run::{Ended, Found, unix_seconds};
 use crate::sampler::Summary;
 use crate::sizes::sizes;
-use crate::verdict::verdicts;
+use crate::targets::verdicts;
 use crate::verify::{Sent, Stored, await_stored, stored};
 use crate::words::{bytes, count, ms, short};
 

@@ -171,7 +171,7 @@ impl Options {
     pub(crate) fn times(&self) -> Times {
         // Seconds of each: warm-up, hold, CPU, probe, one step; steps; catching up.
         let (warm_up, hold, cpu, probe, step, steps, catch_up) = match self.profile {
-            Profile::Smoke => (3, 12, 8, 3, 5, 4, 60),
+            Profile::Smoke => (3, 12, 8, 3, 6, 4, 60),
             Profile::Standard => (10, 120, 45, 6, 12, 6, 120),
             Profile::Soak => (60, 4 * 3600, 300, 10, 30, 7, 600),
         };

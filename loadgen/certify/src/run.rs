@@ -1,33 +1,31 @@
 //! A certification from its options to its report: what is there is looked at, load is put on it in stretches, and
 //! what became of it is counted and judged. It changes nothing but to add marked spans.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use spanmill_loadgen::{Rate, Snapshot, Stop, Thinned};
 use tokio::runtime::Runtime;
 
-use crate::asking::{Asking, QueryReport};
-use crate::clickhouse::{ClickHouse, TableSize};
+use crate::asking::Asking;
+use crate::clickhouse::ClickHouse;
 use crate::curve::curve;
 use crate::engine::{Admin, EngineState};
 use crate::error::Error;
 use crate::facts::{self, Facts, Source};
 use crate::finish::finish;
+use crate::found::{Ended, Found, idle, name, unix_seconds};
 use crate::local::Local;
 use crate::options::{Options, Times};
 use crate::phase::{Kind, Made, Phase};
-use crate::report::{CurvePoint, Report};
+use crate::report::Report;
 use crate::sample::{LoadPoint, POINTS_MAX};
 use crate::sampler::{Sampler, Watched};
 use crate::search::Search;
-use crate::words::count;
 
 /// How often ClickHouse's catching up is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// What may wait for ClickHouse beyond what waited before the run.
 const CAUGHT_UP: (f64, f64) = (1_000.0, 1e6);
-/// Looks at what waits while nothing of this run does.
-const IDLE_LOOKS: u32 = 5;
 
 /// How it goes.
 #[derive(Debug)]
@@ -83,33 +81,6 @@ struct Run<'a, P> {
     idle: EngineState,
     start: Instant,
     found: Found,
-}
-
-/// What a run has gathered, before it is judged.
-pub(crate) struct Found {
-    pub(crate) run: String,
-    pub(crate) started: SystemTime,
-    pub(crate) facts: Facts,
-    pub(crate) sizes_before: Vec<TableSize>,
-    pub(crate) phases: Vec<Phase>,
-    pub(crate) load: Thinned<LoadPoint>,
-    pub(crate) ack_curve: Vec<CurvePoint>,
-    pub(crate) queries: Option<(QueryReport, Vec<QueryReport>)>,
-    /// Spans a second, when it was searched for.
-    pub(crate) highest: Option<f64>,
-    pub(crate) notes: Vec<String>,
-}
-
-/// The same with what is still needed to judge it.
-pub(crate) struct Ended<'a> {
-    pub(crate) options: &'a Options,
-    pub(crate) runtime: &'a Runtime,
-    pub(crate) clickhouse: &'a ClickHouse,
-    pub(crate) sampler: &'a Sampler,
-    pub(crate) start: Instant,
-    pub(crate) catch_up: Duration,
-    pub(crate) interrupted: bool,
-    pub(crate) found: Found,
 }
 
 impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
@@ -296,39 +267,4 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
         self.found.notes.push(words.into());
         None
     }
-}
-
-/// The most that waits while nothing of this run does: others may send all the time.
-async fn idle(admin: &Admin) -> Result<EngineState, Error> {
-    let mut idle = admin.state().await?;
-    for _ in 1..IDLE_LOOKS {
-        tokio::time::sleep(LOOK).await;
-        let state = admin.state().await?;
-        idle = EngineState {
-            backlog_rows: state.backlog_rows.max(idle.backlog_rows),
-            log_bytes: state.log_bytes.max(idle.log_bytes),
-            ..state
-        };
-    }
-    Ok(idle)
-}
-
-fn name(kind: Kind, rate: Rate) -> String {
-    let rate = match rate {
-        Rate::Items(rate) => format!("{} spans/s", count(rate)),
-        Rate::Max => "as fast as answers come".to_owned(),
-    };
-    let what = match kind {
-        Kind::WarmUp => "warm-up",
-        Kind::Hold => "target rate",
-        Kind::Cpu => "engine CPU",
-        Kind::Probe => "search, upper bound",
-        Kind::Step => "search",
-    };
-    format!("{what}: {rate}")
-}
-
-pub(crate) fn unix_seconds(time: SystemTime) -> f64 {
-    let since = time.duration_since(UNIX_EPOCH);
-    since.map_or(0.0, |since| since.as_secs_f64())
 }

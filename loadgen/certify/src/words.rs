@@ -39,7 +39,7 @@ pub(crate) fn short(value: f64) -> String {
     let decimals = match value.abs() {
         value if value >= 100.0 => 0,
         value if value >= 10.0 => 1,
-        value if value == 0.0 => 0,
+        0.0 => 0,
         _ => 2,
     };
     let text = format!("{value:.decimals$}");

@@ -128,6 +128,9 @@ pub(super) fn queries(report: &Report) -> Markup {
     }
 }
 
+/// A name, and what is told of it.
+type Fact<'a> = (&'a str, Option<String>);
+
 pub(super) fn facts(report: &Report) -> Markup {
     let (host, engine, server) = (
         &report.facts.host,
@@ -141,7 +144,7 @@ pub(super) fn facts(report: &Report) -> Markup {
         Some(http) => format!("HTTP, {http}"),
         None => format!("gRPC, {}", options.otlp_grpc),
     };
-    let lists: [(&str, Vec<(&str, Option<String>)>); 3] = [
+    let lists: [(&str, Vec<Fact>); 3] = [
         (
             "This host",
             vec![

@@ -34,8 +34,10 @@ fn report() -> Report {
         p99_ms: Some(3.0),
         ..LoadPoint::default()
     };
-    let mut options = Options::default();
-    options.otlp_grpc = HOSTILE.into();
+    let options = Options {
+        otlp_grpc: HOSTILE.into(),
+        ..Options::default()
+    };
     Report {
         version: "1",
         run: HOSTILE.into(),
