@@ -123,7 +123,11 @@ impl ClickHouse {
         let text = answer.text().await.map_err(|error| silent(&error))?;
         match ok {
             true => Ok(text),
-            false => Err(Failure::Said(text.trim().chars().take(400).collect())),
+            // The first line says it; advice for other clients may follow.
+            false => {
+                let line = text.trim().lines().next().unwrap_or_default();
+                Err(Failure::Said(line.chars().take(300).collect()))
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::{Client, StatusCode};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -52,13 +52,15 @@ impl Admin {
     /// # Errors
     /// When nobody answers, or requests are told to retry.
     pub(crate) async fn ready(&self) -> Result<(), Error> {
-        let (ok, words) = self.get("/readyz").await?;
-        match ok {
-            true => Ok(()),
-            false => Err(Error::NotReady {
-                url: self.url.clone(),
+        let (status, words) = self.get("/readyz").await?;
+        let url = self.url.clone();
+        match status {
+            StatusCode::OK => Ok(()),
+            StatusCode::SERVICE_UNAVAILABLE => Err(Error::NotReady {
+                url,
                 words: words.trim().to_owned(),
             }),
+            _ => Err(Error::NotAnEngine { url }),
         }
     }
 
@@ -67,9 +69,9 @@ impl Admin {
     /// # Errors
     /// When nobody answers, or no engine does.
     pub(crate) async fn state(&self) -> Result<EngineState, Error> {
-        let (ok, text) = self.get("/metrics").await?;
+        let (status, text) = self.get("/metrics").await?;
         let metrics = Metrics(&text);
-        if !ok || !text.contains("spanmill_requests") {
+        if status != StatusCode::OK || !text.contains("spanmill_requests") {
             return Err(Error::NotAnEngine {
                 url: self.url.clone(),
             });
@@ -77,7 +79,7 @@ impl Admin {
         Ok(metrics.state())
     }
 
-    async fn get(&self, path: &str) -> Result<(bool, String), Error> {
+    async fn get(&self, path: &str) -> Result<(StatusCode, String), Error> {
         let wrong = |error: reqwest::Error| Error::NoEngine {
             url: self.url.clone(),
             reason: crate::error::innermost(&error),
@@ -85,8 +87,8 @@ impl Admin {
         let url = format!("{}{path}", self.url);
         let answer = self.client.get(url).timeout(PATIENCE).send().await;
         let answer = answer.map_err(wrong)?;
-        let ok = answer.status().is_success();
-        Ok((ok, answer.text().await.map_err(wrong)?))
+        let status = answer.status();
+        Ok((status, answer.text().await.map_err(wrong)?))
     }
 }
 

@@ -15,12 +15,16 @@ pub enum Error {
         "no engine answers at {url}: {reason}; start one with `spanmill up`, name its admin port with --admin, or let this command run one with --start"
     )]
     NoEngine { url: String, reason: String },
-    #[error("what answers at {url} is no engine: /metrics has no spanmill_requests; check --admin")]
+    #[error("what answers at {url} is no engine's admin port; check --admin")]
     NotAnEngine { url: String },
     #[error("the engine at {url} takes no requests: {words}")]
     NotReady { url: String, words: String },
     #[error("{0}")]
-    Load(#[from] spanmill_loadgen::Error),
+    Load(spanmill_loadgen::Error),
+    #[error(
+        "no load can be put on the engine: {0} (--endpoint and --protocol are here --otlp-grpc or --otlp-http)"
+    )]
+    NoLoad(spanmill_loadgen::Error),
     #[error(
         "no ClickHouse answers at {url}: {reason}; name its HTTP interface with --clickhouse, which `spanmill up` prints when it starts"
     )]
@@ -49,10 +53,9 @@ impl Error {
     /// True for what was mistyped.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        use spanmill_loadgen::Error as Load;
         matches!(
             self,
-            Error::Figure { .. } | Error::Url { .. } | Error::Load(Load::Options(_))
+            Error::Figure { .. } | Error::Url { .. } | Error::Load(_)
         )
     }
 }

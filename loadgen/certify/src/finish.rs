@@ -62,7 +62,7 @@ pub(crate) fn finish(ended: &Ended<'_>) -> Report {
         seconds: ended.start.elapsed().as_secs_f64(),
         interrupted: ended.interrupted,
         verdicts,
-        figures: figures(found, &summary, hold, cpu),
+        figures: figures(found, &summary, hold),
         notes: notes(ended, &summary),
         options: (*options).clone(),
         facts: found.facts.clone(),
@@ -103,12 +103,7 @@ fn sent(phase: &Phase, compression: Compression) -> Sent {
     }
 }
 
-fn figures(
-    found: &Found,
-    summary: &Summary,
-    hold: Option<&Phase>,
-    cpu: Option<&Phase>,
-) -> Vec<Figure> {
+fn figures(found: &Found, summary: &Summary, hold: Option<&Phase>) -> Vec<Figure> {
     let mut figures = Vec::new();
     let mut add = |name, value: Option<f64>, words: fn(f64) -> String, note: String| {
         figures.extend(value.map(|value| Figure {
@@ -149,28 +144,34 @@ fn figures(
         );
         add("Acknowledgement p99", Some(ack.p99), ms, note);
     }
-    for (phase, name) in [(hold, "at the target rate"), (cpu, "at the rate for CPU")] {
-        let Some(phase) = phase else { continue };
-        let of = |seconds| phase.per_million(seconds);
+    if let Some(hold) = hold {
+        let of = |seconds| hold.per_million(seconds);
         let words = |value: f64| format!("{} CPU s", short(value));
-        add(
-            "Engine CPU for a million spans",
-            of(phase.engine_cpu_seconds),
-            words,
-            name.into(),
-        );
-        add(
-            "ClickHouse CPU for a million spans",
-            of(phase.clickhouse_cpu_seconds),
-            words,
-            format!("{name}, with its merges and queries of that time"),
-        );
-        add(
-            "Generator CPU for a million spans",
-            of(Some(phase.loadgen_cpu_seconds)),
-            words,
-            name.into(),
-        );
+        let each = [
+            (
+                "Engine CPU for a million spans",
+                hold.engine_cpu_seconds,
+                "",
+            ),
+            (
+                "ClickHouse CPU for a million spans",
+                hold.clickhouse_cpu_seconds,
+                ", with its merges and queries of that time",
+            ),
+            (
+                "Generator CPU for a million spans",
+                Some(hold.loadgen_cpu_seconds),
+                "",
+            ),
+        ];
+        for (name, seconds, more) in each {
+            add(
+                name,
+                of(seconds),
+                words,
+                format!("at the target rate{more}"),
+            );
+        }
     }
     let source = found.facts.clickhouse.measured.words();
     add(

@@ -54,7 +54,16 @@ pub fn certify(
         .build()
         .map_err(Error::Thread)?;
     let mut run = Run::begin(options, stop, runtime, progress)?;
-    run.measure()?;
+    if let Err(error) = run.measure() {
+        if run.found.phases.is_empty() {
+            return Err(error);
+        }
+        // What was measured until then is worth its report.
+        run.found
+            .notes
+            .push(format!("The run was cut short: {error}."));
+        stop.stop();
+    }
     (run.progress)(Progress::Begins("counting what is stored".into()));
     Ok(finish(&Ended {
         options,
@@ -217,7 +226,8 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
         let progress = &mut self.progress;
         let report = spanmill_loadgen::run(&options, self.stop, |snapshot| {
             progress(Progress::Second(snapshot))
-        })?;
+        })
+        .map_err(Error::NoLoad)?;
         let caught_up_seconds = self.catch_up();
         let after = self.runtime.block_on(self.watched.look());
         let offset = report.started_unix_nanos as f64 / 1e9 - self.started_unix_seconds();

@@ -37,8 +37,8 @@ pub(crate) struct LoadPoint {
     pub(crate) due_per_second: f64,
     pub(crate) acknowledged_per_second: f64,
     pub(crate) p50_ms: Option<f64>,
+    pub(crate) p90_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
-    pub(crate) p999_ms: Option<f64>,
 }
 
 impl LoadPoint {
@@ -53,7 +53,7 @@ impl LoadPoint {
             acknowledged_per_second: second.acknowledged as f64 / seconds,
             p50_ms: latency.map(|latency| latency.p50),
             p99_ms: latency.map(|latency| latency.p99),
-            p999_ms: latency.map(|latency| latency.p999),
+            p90_ms: latency.map(|latency| latency.p90),
         }
     }
 }
@@ -100,7 +100,7 @@ impl Point for LoadPoint {
             ),
             p50_ms: most(self.p50_ms, next.p50_ms),
             p99_ms: most(self.p99_ms, next.p99_ms),
-            p999_ms: most(self.p999_ms, next.p999_ms),
+            p90_ms: most(self.p90_ms, next.p90_ms),
         }
     }
 }

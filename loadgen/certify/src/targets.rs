@@ -33,13 +33,7 @@ pub(crate) fn verdicts(measured: &Measured<'_>) -> Vec<Verdict> {
 
 fn once(stored: Result<&[Stored], &str>) -> Verdict {
     let bound = "0 lost, 0 too many".into();
-    let verdict = Verdict::new(
-        "exactly_once",
-        "Acknowledged spans are stored exactly once",
-        "spans",
-        0.0,
-        bound,
-    );
+    let verdict = Verdict::new("exactly_once", "Stored exactly once", "spans", 0.0, bound);
     let stored = match stored {
         Ok([]) => return verdict.unmeasured("Nothing was sent."),
         Ok(stored) => stored,
@@ -92,7 +86,13 @@ fn rate(measured: &Measured<'_>) -> Verdict {
         [] => format!("It was {how}, but fewer spans came."),
         reasons => format!("It was {how}, but not sustained: {}.", reasons.join("; ")),
     };
-    verdict.judged(is_met, rate, format!("{} spans/s", count(rate)), sentence)
+    let not = if is_met { "" } else { ", not sustained" };
+    verdict.judged(
+        is_met,
+        rate,
+        format!("{} spans/s{not}", count(rate)),
+        sentence,
+    )
 }
 
 fn cpu(measured: &Measured<'_>) -> Verdict {

@@ -3,8 +3,8 @@
 /// How values are laid out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
-    /// From 0 on.
-    Linear { most: f64 },
+    /// From 0 on, to a multiple of the step.
+    Linear { most: f64, step: f64 },
     /// Each power of ten takes as much room.
     Log { least: f64, most: f64 },
 }
@@ -16,6 +16,7 @@ impl Scale {
         let step = step(if most > 0.0 { most } else { 1.0 }, 4.0);
         Scale::Linear {
             most: (most / step).ceil().max(1.0) * step,
+            step,
         }
     }
 
@@ -35,7 +36,7 @@ impl Scale {
     /// Where a value lies, from 0 to 1.
     pub(super) fn part(self, value: f64) -> f64 {
         let part = match self {
-            Scale::Linear { most } => value / most,
+            Scale::Linear { most, .. } => value / most,
             Scale::Log { least, most } => {
                 (value.max(least) / least).log10() / (most / least).log10()
             }
@@ -46,8 +47,7 @@ impl Scale {
     /// Round values.
     pub(super) fn ticks(self) -> Vec<f64> {
         match self {
-            Scale::Linear { most } => {
-                let step = step(most, 4.0);
+            Scale::Linear { most, step } => {
                 let count = (most / step).round() as u32;
                 (0..=count).map(|tick| f64::from(tick) * step).collect()
             }
@@ -101,7 +101,7 @@ mod tests {
     /// the scale, and every value lies within.
     #[test]
     fn ticks_fit_their_scale() {
-        for most in [0.0, 0.003, 1.0, 7.3, 99.0, 100.0, 123_456.0, 4e9] {
+        for most in [0.0, 0.003, 1.0, 7.3, 99.0, 100.0, 123_456.0, 2.03e6, 4e9] {
             let scale = Scale::linear([0.0, most].into_iter());
             let ticks = scale.ticks();
             assert!((2..=7).contains(&ticks.len()), "{most}: {ticks:?}");
@@ -110,6 +110,13 @@ mod tests {
                 (0.0, 1.0)
             );
             assert!(scale.part(most) <= 1.0 && most <= ticks[ticks.len() - 1]);
+            let places: Vec<f64> = ticks.iter().map(|tick| scale.part(*tick)).collect();
+            let even = 1.0 / (ticks.len() - 1) as f64;
+            let gaps = places.windows(2).map(|pair| pair[1] - pair[0] - even);
+            assert!(
+                gaps.into_iter().all(|off| off.abs() < 1e-9),
+                "{most}: {places:?}"
+            );
         }
         for values in [
             vec![],

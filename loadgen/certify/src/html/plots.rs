@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::plot::{Across, Band, Dot, Line, Plot};
+use crate::judge::mean;
 use crate::phase::Kind;
 use crate::report::Report;
 use crate::sample::{LoadPoint, Sample};
@@ -60,10 +61,10 @@ pub(super) fn plots(report: &Report) -> Markup {
             bound: Some((targets.rate, "target")),
             ..plot(
                 "Spans a second",
-                "Due by the schedule, acknowledged by the engine, inserted into ClickHouse. Inserts come in batches, about one a second.",
+                "Due by the schedule, acknowledged by the engine, inserted into ClickHouse (in batches; the mean of five looks).",
                 thousands,
                 vec![
-                    sampled("inserted", 2, |s| s.inserted_per_second),
+                    smooth(&sampled("inserted", 2, |s| s.inserted_per_second)),
                     load("acknowledged", 0, false, |p| {
                         Some(p.acknowledged_per_second)
                     }),
@@ -78,8 +79,8 @@ pub(super) fn plots(report: &Report) -> Markup {
                 "Of the requests of each second, from when each was due.",
                 ms,
                 vec![
-                    load("p99.9", 1, false, |p| p.p999_ms),
-                    load("p99", 0, false, |p| p.p99_ms),
+                    load("p99", 1, false, |p| p.p99_ms),
+                    load("p90", 0, false, |p| p.p90_ms),
                     load("p50", 2, false, |p| p.p50_ms),
                 ],
             )
@@ -124,15 +125,32 @@ pub(super) fn plots(report: &Report) -> Markup {
         ),
         plot(
             "Merges under way",
-            "",
+            "The mean of five looks.",
             short,
-            vec![sampled("merges", 0, |s| s.merges)],
+            vec![smooth(&sampled("merges", 0, |s| s.merges))],
         ),
     ];
     html! {
         div.plots {
             @for plot in all { (plot.figure()) }
         }
+    }
+}
+
+/// Each point as the mean of it and the two on either side, where they are.
+fn smooth(line: &Line) -> Line {
+    let points = &line.points;
+    let around = |place: usize| {
+        let near = &points[place.saturating_sub(2)..points.len().min(place + 3)];
+        mean(near.iter().filter_map(|dot| dot.y))
+    };
+    let smoothed = points.iter().enumerate().map(|(place, dot)| Dot {
+        y: dot.y.and(around(place)),
+        ..*dot
+    });
+    Line {
+        points: smoothed.collect(),
+        ..*line
     }
 }
 

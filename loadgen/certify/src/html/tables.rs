@@ -72,15 +72,14 @@ pub(super) fn phases(report: &Report) -> Markup {
         div.scroll {
             table {
                 thead { tr {
-                    th { "What" } th.number { "Acknowledged/s" } th.number { "ack p50" } th.number { "ack p99" }
-                    th.number { "Engine CPU" } th.number { "ClickHouse CPU" } th.number { "Caught up after" } th { "Sustained" }
+                    th { "What" } th.number { "Spans/s" } th.number { "Ack p99" }
+                    th.number { "Engine" } th.number { "ClickHouse" } th.number { "Caught up" } th { "Sustained" }
                 } }
                 tbody {
                     @for phase in &report.phases {
                         tr {
                             td.name { (phase.name) }
                             td.number { (count(phase.acknowledged_per_second)) }
-                            td.number { (ms(phase.ack_ms.p50)) }
                             td.number { (ms(phase.ack_ms.p99)) }
                             td.number { (million(phase.per_million(phase.engine_cpu_seconds))) }
                             td.number { (million(phase.per_million(phase.clickhouse_cpu_seconds))) }
@@ -94,7 +93,7 @@ pub(super) fn phases(report: &Report) -> Markup {
                 }
             }
         }
-        p.note { "CPU is seconds for a million spans, from the first request until ClickHouse had caught up." }
+        p.note { "Engine and ClickHouse: CPU seconds for a million spans, from the first request until ClickHouse had caught up after the last." }
     }
 }
 
