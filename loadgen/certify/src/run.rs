@@ -116,11 +116,11 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
             resident: server.measured == Source::Itself,
             local,
         };
-        let start = Instant::now();
+        let (start, started) = (Instant::now(), SystemTime::now());
         let sampler = Sampler::start(runtime.handle(), watched.clone(), start);
         let found = Found {
             run: format!("{:016x}", fastrand::u64(..)),
-            started: SystemTime::now(),
+            started,
             facts: Facts {
                 host: facts::host(),
                 engine: idle.clone(),
@@ -222,7 +222,6 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
         let options = self.options.load(rate, duration, mark.clone());
         let before = self.runtime.block_on(self.watched.look());
         self.sampler.begin_phase();
-        let began = self.start.elapsed().as_secs_f64();
         let progress = &mut self.progress;
         let report = spanmill_loadgen::run(&options, self.stop, |snapshot| {
             progress(Progress::Second(snapshot))
@@ -230,9 +229,10 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
         .map_err(Error::NoLoad)?;
         let caught_up_seconds = self.catch_up();
         let after = self.runtime.block_on(self.watched.look());
-        let offset = report.started_unix_nanos as f64 / 1e9 - self.started_unix_seconds();
+        // Requests were encoded and connections made before.
+        let began = report.started_unix_nanos as f64 / 1e9 - unix_seconds(self.found.started);
         for second in &report.series {
-            self.found.load.push(LoadPoint::of(second, offset));
+            self.found.load.push(LoadPoint::of(second, began));
         }
         if kind == Kind::Hold {
             self.found.ack_curve = curve(&report.histogram);
@@ -252,10 +252,6 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
         .phase();
         self.found.phases.push(phase);
         Ok(self.found.phases.last())
-    }
-
-    fn started_unix_seconds(&self) -> f64 {
-        unix_seconds(self.found.started)
     }
 
     /// Waits until no more waits for ClickHouse than before the run; `None` when it takes too long.
