@@ -231,7 +231,9 @@ fn steady(drift: &[Drift]) -> Verdict {
         "the last hour as the first".into(),
     );
     if drift.is_empty() {
-        return verdict.unmeasured("The target rate was not held for long enough.");
+        return verdict.unmeasured(
+            "The target rate was held for less than ten minutes, in which noise looks like drift.",
+        );
     }
     let gone: Vec<_> = drift.iter().filter(|drift| !drift.is_within()).collect();
     let words = |drift: &Drift| {
