@@ -258,3 +258,6 @@ fn steady(drift: &[Drift]) -> Verdict {
         shown.join("; ") + ".",
     )
 }
+
+#[cfg(test)]
+mod tests;
