@@ -28,6 +28,7 @@ mod listen;
 mod log;
 mod memory;
 mod metrics;
+mod process;
 mod reactor;
 mod refusal;
 mod run;
