@@ -1,0 +1,133 @@
+//! The one place that asks ClickHouse: a [`Statement`] goes in, rows or a typed error come out. Bounded
+//! in number, time, memory and rows; read-only; ended when nobody waits any more; equal ones that run at
+//! the same time are run once.
+
+mod failure;
+mod once;
+mod statement;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clickhouse::{Client, RowOwned, RowRead};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::limits;
+use crate::metrics::Metrics;
+use once::Once;
+
+pub(crate) use statement::{Identifier, Statement, Value};
+
+/// ClickHouse as requests see it. Cloning gives the same one.
+#[derive(Clone)]
+pub(crate) struct ClickHouse {
+    client: Client,
+    turns: Arc<Semaphore>,
+    once: Arc<Once>,
+    metrics: Arc<Metrics>,
+    cluster: bool,
+}
+
+/// A table or view that is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    Traces,
+    TraceIndex,
+    Resources,
+    SpanStats,
+    Dependencies,
+}
+
+impl ClickHouse {
+    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
+        let seconds = config.request_timeout.max(Duration::from_secs(1)).as_secs();
+        let connection = &config.clickhouse;
+        let client = client()
+            .with_url(&connection.url)
+            .with_user(&connection.user)
+            .with_password(&connection.password)
+            // Nothing but reading; 2 lets the settings below be set.
+            .with_setting("readonly", "2")
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1")
+            .with_setting("max_execution_time", seconds.to_string())
+            .with_setting("timeout_overflow_mode", "throw")
+            .with_setting("max_memory_usage", config.query_memory_max.to_string())
+            .with_setting("max_rows_to_read", config.query_rows_max.to_string())
+            .with_setting("read_overflow_mode", "throw")
+            .with_setting("max_result_bytes", limits::RESULT_BYTES_MAX.to_string())
+            .with_setting("result_overflow_mode", "throw");
+        Self {
+            client,
+            turns: Arc::new(Semaphore::new(config.queries_max)),
+            once: Arc::new(Once::new(metrics.queries_shared.clone())),
+            metrics,
+            cluster: config.cluster,
+        }
+    }
+
+    /// The name to read a table under.
+    pub(crate) fn name(&self, source: Source) -> &'static str {
+        match (source, self.cluster) {
+            (Source::Traces, false) => "spanmill.otel_traces",
+            (Source::Traces, true) => "spanmill.otel_traces_distributed",
+            (Source::TraceIndex, false) => "spanmill.otel_trace_index",
+            (Source::TraceIndex, true) => "spanmill.otel_trace_index_distributed",
+            (Source::Resources, false) => "spanmill.otel_resources",
+            (Source::Resources, true) => "spanmill.otel_resources_distributed",
+            (Source::SpanStats, false) => "spanmill.otel_span_stats_1h",
+            (Source::SpanStats, true) => "spanmill.otel_span_stats_1h_distributed",
+            (Source::Dependencies, _) => "spanmill.otel_service_dependencies_1h",
+        }
+    }
+
+    /// All rows of a query. Dropping the future ends the query, unless others wait for the same one.
+    pub(crate) async fn rows<T>(&self, statement: Statement) -> Result<Arc<Vec<T>>, Error>
+    where
+        T: RowOwned + RowRead + Send + Sync + 'static,
+    {
+        let this = self.clone();
+        self.once
+            .run(statement, move |statement| async move {
+                this.run::<T>(&statement).await
+            })
+            .await
+    }
+
+    async fn run<T>(&self, statement: &Statement) -> Result<Vec<T>, Error>
+    where
+        T: RowOwned + RowRead,
+    {
+        let turn = tokio::time::timeout(limits::TURN_TIMEOUT, self.turns.acquire());
+        let Ok(Ok(_turn)) = turn.await else {
+            self.metrics.queries_refused.inc();
+            return Err(Error::Busy);
+        };
+        let mut query = self.client.query_raw(&statement.sql);
+        for (number, value) in statement.parameters.iter().enumerate() {
+            query = query.param(&format!("p{number}"), value);
+        }
+        let comment = format!("spanmill {}", statement.name);
+        let started = Instant::now();
+        let rows = query.with_setting("log_comment", comment).fetch_all().await;
+        let rows = rows.map_err(|error| failure::explain(&error));
+        self.metrics
+            .query(statement.name, rows.is_ok(), started.elapsed());
+        rows
+    }
+}
+
+/// As the crate's own client, but with a bound on connecting and without waiting to fill packets.
+fn client() -> Client {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(limits::CONNECT_TIMEOUT));
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(limits::IDLE_TIMEOUT)
+        .build(connector);
+    Client::with_http_client(client)
+}

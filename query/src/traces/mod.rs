@@ -1,0 +1,76 @@
+//! Spans as they are stored, for every API that shows traces: which traces fit a search, and a trace's
+//! spans with their resources. It knows no API's shapes.
+
+mod promoted;
+mod read;
+mod search;
+mod span;
+
+pub(crate) use promoted::Promoted;
+pub(crate) use read::read;
+pub(crate) use search::{Search, search};
+pub(crate) use span::{Attribute, Event, Link, Resource, Span, Trace};
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::clickhouse::ClickHouse;
+
+/// What reading traces needs.
+#[derive(Clone)]
+pub(crate) struct Traces {
+    pub clickhouse: ClickHouse,
+    pub promoted: Promoted,
+}
+
+/// Shown as 32 lower-case hex digits; fewer are understood as if zeros stood before them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TraceId(pub [u8; 16]);
+
+impl FromStr for TraceId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_hex = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+        match u128::from_str_radix(text, 16) {
+            Ok(id) if is_hex && id != 0 => Ok(Self(id.to_be_bytes())),
+            _ => Err(format!("{text:?} is no trace id of 1 to 32 hex digits")),
+        }
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TraceId;
+
+    /// Scenario: full, short and upper-case ids, and texts that are none.
+    /// Guarantees: the former read as what they stand for, the latter are refused.
+    #[test]
+    fn ids_are_hex() {
+        for (text, shown) in [
+            (
+                "4BF92f3577b34da6a3ce929d0e0e4736",
+                "4bf92f3577b34da6a3ce929d0e0e4736",
+            ),
+            ("1f", "0000000000000000000000000000001f"),
+        ] {
+            assert_eq!(text.parse::<TraceId>().unwrap().to_string(), shown);
+        }
+        for text in [
+            "",
+            "0",
+            "+1",
+            "xyz",
+            "4bf92f3577b34da6a3ce929d0e0e47361",
+            "1' OR 1",
+        ] {
+            assert!(text.parse::<TraceId>().is_err(), "{text}");
+        }
+    }
+}
