@@ -14,23 +14,29 @@ use crate::settings::table::{self, Setting};
 pub(crate) enum Command {
     Up,
     Engine,
+    Query,
     Migrate,
     Clickhouse,
     ForgetLostTokens,
     Settings,
 }
 
-const COMMANDS: [(Command, &str, &str); 6] = [
+const COMMANDS: [(Command, &str, &str); 7] = [
     (
         Command::Up,
         "up",
-        "Run everything: ClickHouse (embedded unless --clickhouse is given), its tables, and the \
-         engine. This is what happens without a subcommand",
+        "Run everything: ClickHouse (embedded unless --clickhouse is given), its tables, the \
+         engine, and the query server. This is what happens without a subcommand",
     ),
     (
         Command::Engine,
         "engine",
         "Run the engine alone, against a ClickHouse whose tables `migrate` made",
+    ),
+    (
+        Command::Query,
+        "query",
+        "Run the query server alone, against the ClickHouse of --clickhouse-http",
     ),
     (
         Command::Migrate,

@@ -15,9 +15,11 @@ pub(crate) struct Addresses {
     pub admin: SocketAddr,
 }
 
-/// For `up` and `engine`; `data_dir` where data lies on this machine.
+/// For `up` and `engine`; `queries` where they are answered too, `data_dir` where data lies on this
+/// machine.
 pub(crate) fn engine(
     addresses: Addresses,
+    queries: Option<SocketAddr>,
     clickhouse: &ClickHouse,
     data_dir: Option<&Path>,
 ) -> String {
@@ -37,7 +39,28 @@ pub(crate) fn engine(
             format!("http://{admin} (/healthz /readyz /metrics)"),
         ),
     ];
-    block("Send data", &lines) + &stored(clickhouse, data_dir)
+    let asked = queries.map_or_else(String::new, ask);
+    block("Send data", &lines) + &asked + &stored(clickhouse, data_dir)
+}
+
+/// For `query`.
+pub(crate) fn query(queries: SocketAddr, clickhouse: &ClickHouse) -> String {
+    let lines = [("ClickHouse", clickhouse.http.clone())];
+    ask(queries) + &block("Stored in", &lines) + "\nCtrl-C stops.\n"
+}
+
+fn ask(queries: SocketAddr) -> String {
+    let lines = [
+        (
+            "Jaeger",
+            format!("http://{queries}/jaeger (also without /jaeger)"),
+        ),
+        (
+            "Health",
+            format!("http://{queries} (/healthz /readyz /metrics)"),
+        ),
+    ];
+    block("Ask", &lines)
 }
 
 /// For `clickhouse`.
@@ -51,12 +74,12 @@ fn stored(clickhouse: &ClickHouse, data_dir: Option<&Path>) -> String {
         ("native", clickhouse.native.join(", ")),
     ];
     lines.extend(data_dir.map(|data_dir| ("Data", data_dir.display().to_string())));
-    lines.push(("Query", query(clickhouse)));
+    lines.push(("Query", query_by_hand(clickhouse)));
     block("Stored in", &lines) + "\nCtrl-C stops.\n"
 }
 
 /// A command that can be pasted into a shell.
-fn query(clickhouse: &ClickHouse) -> String {
+fn query_by_hand(clickhouse: &ClickHouse) -> String {
     let ClickHouse { http, user, .. } = clickhouse;
     let credentials = match user.as_str() {
         "default" => String::new(),
@@ -96,7 +119,7 @@ mod tests {
             otlp_http: any,
             admin: any,
         };
-        let text = engine(addresses, &clickhouse, None);
+        let text = engine(addresses, None, &clickhouse, None);
         assert!(
             text.contains(r"curl -u 'o'\''brien' http://db:8123 -d 'SELECT"),
             "{text}"

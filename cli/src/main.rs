@@ -7,6 +7,7 @@ mod engine;
 mod greeting;
 mod logging;
 mod progress;
+mod query;
 mod settings;
 mod signals;
 
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use spanmill_engine::Engine;
+use spanmill_query::Server as Queries;
 use spanmill_schema::SchemaSettings;
 use tracing::{info, warn};
 
@@ -63,6 +65,7 @@ fn run(command: Command, settings: &Settings, folders: &[PathBuf]) -> Result<()>
     match command {
         Command::Up => up(settings),
         Command::Engine => engine_alone(settings),
+        Command::Query => query_alone(settings),
         Command::Migrate => migrate(&settings.clickhouse, &settings.schema),
         Command::Clickhouse => clickhouse_alone(settings),
         Command::ForgetLostTokens => forget_lost_tokens(folders),
@@ -70,7 +73,7 @@ fn run(command: Command, settings: &Settings, folders: &[PathBuf]) -> Result<()>
     }
 }
 
-/// ClickHouse, its tables, the engine; and back in the opposite order, so that the engine can still
+/// ClickHouse, its tables, the engine, the query server; and back in the opposite order, so that the engine can still
 /// store what it has taken.
 fn up(settings: &Settings) -> Result<()> {
     let mut embedded = match settings.clickhouse_is_given {
@@ -83,14 +86,21 @@ fn up(settings: &Settings) -> Result<()> {
     };
     let events = signals::watch()?;
     migrate(&clickhouse, &settings.schema)?;
+    let queries = Queries::start(query::config(settings, &clickhouse))?;
     let engine = Engine::start(engine::config(settings, &clickhouse)).context("the engine")?;
     let data_dir = embedded.as_ref().map(|_| settings.data_dir.as_path());
-    greet(&greeting::engine(addresses(&engine), &clickhouse, data_dir));
+    greet(&greeting::engine(
+        addresses(&engine),
+        Some(queries.addr()),
+        &clickhouse,
+        data_dir,
+    ));
 
     match &mut embedded {
         Some(embedded) => embedded.keep_running(&events),
         None => signals::wait_for_stop(&events),
     }
+    queries.shutdown();
     drain(engine);
     embedded.map_or(Ok(()), Embedded::stop)
 }
@@ -102,12 +112,25 @@ fn engine_alone(settings: &Settings) -> Result<()> {
     let engine = Engine::start(config).context("the engine")?;
     greet(&greeting::engine(
         addresses(&engine),
+        None,
         &settings.clickhouse,
         None,
     ));
 
     signals::wait_for_stop(&events);
     drain(engine);
+    Ok(())
+}
+
+/// The query server against somebody's ClickHouse, which may be down and come back at any time.
+fn query_alone(settings: &Settings) -> Result<()> {
+    let events = signals::watch()?;
+    let queries = Queries::start(query::config(settings, &settings.clickhouse))?;
+    greet(&greeting::query(queries.addr(), &settings.clickhouse));
+
+    signals::wait_for_stop(&events);
+    info!("stopping: queries that run are finished");
+    queries.shutdown();
     Ok(())
 }
 

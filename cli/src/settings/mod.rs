@@ -7,6 +7,7 @@ mod file;
 mod machine;
 mod nearest;
 mod problem;
+mod queries;
 mod reader;
 mod reference;
 mod sources;
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
 use spanmill_embedded::Port;
 use spanmill_engine::{AckMode, MemoryPlan, ReactorChoice};
 use spanmill_schema::SchemaSettings;
@@ -48,6 +50,7 @@ pub(crate) struct Settings {
     pub batching: Batching,
     pub memory: Memory,
     pub wal: Wal,
+    pub queries: Queries,
     pub timestamps: Timestamps,
     pub drain_timeout: Duration,
     pub log: Log,
@@ -71,12 +74,13 @@ pub(crate) struct EmbeddedPorts {
     pub http: Port,
 }
 
-/// Where the engine listens.
+/// Where the engine and the query server listen.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     pub otlp_grpc: SocketAddr,
     pub otlp_http: SocketAddr,
     pub admin: SocketAddr,
+    pub query: SocketAddr,
 }
 
 /// When a batch closes, and how long an insert and an ack may take.
@@ -102,6 +106,17 @@ pub(crate) struct Memory {
 pub(crate) struct Wal {
     pub folder: PathBuf,
     pub bytes_max: u64,
+}
+
+/// Bounds on queries, and who may ask from a page.
+#[derive(Debug)]
+pub(crate) struct Queries {
+    pub connections_max: usize,
+    pub concurrency: usize,
+    pub timeout: Duration,
+    pub memory_max: u64,
+    pub rows_max: u64,
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 /// How far from now the times of rows may lie.

@@ -51,6 +51,7 @@ const LISTENERS: &str = "Listeners";
 const CLICKHOUSE_GROUP: &str = "ClickHouse";
 const TABLES: &str = "Tables";
 const ENGINE: &str = "Engine";
+const QUERIES: &str = "Queries";
 const LIMITS: &str = "Limits";
 const LOGGING: &str = "Logging";
 
@@ -108,6 +109,17 @@ pub(crate) static ADMIN: Setting = Setting {
     accepts: ADDRESS,
     default: Default::Text("127.0.0.1:8888"),
     help: "Where /healthz, /readyz and /metrics answer",
+    secret: false,
+};
+
+pub(crate) static QUERY: Setting = Setting {
+    key: "query",
+    group: LISTENERS,
+    value: "ADDRESS",
+    accepts: ADDRESS,
+    default: Default::Text("127.0.0.1:8081"),
+    help: "Where queries are answered, such as those of Jaeger's UI and Grafana; also /healthz, /readyz and \
+           /metrics of what answers them",
     secret: false,
 };
 
@@ -420,6 +432,67 @@ pub(crate) static REQUEST_BYTES_MAX: Setting = Setting {
     secret: false,
 };
 
+pub(crate) static QUERY_CONNECTIONS_MAX: Setting = Setting {
+    key: "query_connections_max",
+    group: QUERIES,
+    value: "COUNT",
+    accepts: "a whole number from 1 to 100000",
+    default: Default::Text("2000"),
+    help: "Most connections that ask at once; more wait. Each takes a file descriptor and at most 64KiB for \
+           what it sends",
+    secret: false,
+};
+
+pub(crate) static QUERY_CONCURRENCY: Setting = Setting {
+    key: "query_concurrency",
+    group: QUERIES,
+    value: "COUNT",
+    accepts: "a whole number from 5 to 50",
+    default: Default::Text("16"),
+    help: "Most queries that run in ClickHouse at once; more wait for 5s, then are answered \"try again\"",
+    secret: false,
+};
+
+pub(crate) static QUERY_TIMEOUT: Setting = Setting {
+    key: "query_timeout",
+    group: QUERIES,
+    value: "TIME",
+    accepts: "a time from 1s to 10m, such as 30s",
+    default: Default::Text("30s"),
+    help: "How long one request may take in all; then its queries are ended",
+    secret: false,
+};
+
+pub(crate) static QUERY_MEMORY_MAX: Setting = Setting {
+    key: "query_memory_max",
+    group: QUERIES,
+    value: "SIZE",
+    accepts: "a size from 16MiB to 1TiB, such as 1GiB",
+    default: Default::Text("1GiB"),
+    help: "Most memory that ClickHouse may take for one query",
+    secret: false,
+};
+
+pub(crate) static QUERY_ROWS_MAX: Setting = Setting {
+    key: "query_rows_max",
+    group: QUERIES,
+    value: "ROWS",
+    accepts: "a whole number from 1000 to 1000000000000",
+    default: Default::Text("1000000000"),
+    help: "Most rows that ClickHouse may read for one query",
+    secret: false,
+};
+
+pub(crate) static QUERY_CORS_ORIGINS: Setting = Setting {
+    key: "query_cors_origins",
+    group: QUERIES,
+    value: "LIST",
+    accepts: "origins such as https://ui.example, comma-separated; empty for none",
+    default: Default::Text(""),
+    help: "Whose pages may read answers in a browser",
+    secret: false,
+};
+
 pub(crate) static LOG_FORMAT: Setting = Setting {
     key: "log_format",
     group: LOGGING,
@@ -443,13 +516,14 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
 };
 
 /// Every setting, in the order of help and reference.
-pub(crate) static ALL: [&Setting; 35] = [
+pub(crate) static ALL: [&Setting; 42] = [
     &CONFIG,
     &DATA_DIR,
     &WAL_DIR,
     &OTLP_GRPC,
     &OTLP_HTTP,
     &ADMIN,
+    &QUERY,
     &CLICKHOUSE,
     &CLICKHOUSE_HTTP,
     &CLICKHOUSE_USER,
@@ -477,6 +551,12 @@ pub(crate) static ALL: [&Setting; 35] = [
     &MEMORY_MAX,
     &REQUEST_BYTES_MAX,
     &WAL_BYTES_MAX,
+    &QUERY_CONNECTIONS_MAX,
+    &QUERY_CONCURRENCY,
+    &QUERY_TIMEOUT,
+    &QUERY_MEMORY_MAX,
+    &QUERY_ROWS_MAX,
+    &QUERY_CORS_ORIGINS,
     &LOG_FORMAT,
     &LOG_LEVEL,
 ];

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::machine;
 use super::problem::Problem;
+use super::queries;
 use super::reader::Reader;
 use super::sources::Raw;
 use super::stored;
@@ -47,6 +48,7 @@ pub(super) fn settings(
     let batching = batching(&mut reader);
     let memory = memory(&mut reader, shards);
     let wal = wal(&mut reader, data_dir.as_deref());
+    let queries = queries::queries(&mut reader);
     let timestamps = stored::timestamps(&mut reader, schema.as_ref());
     let drain_timeout = reader.time(
         &table::DRAIN_TIMEOUT,
@@ -66,6 +68,7 @@ pub(super) fn settings(
         batching: batching?,
         memory: memory?,
         wal: wal?,
+        queries: queries?,
         timestamps: timestamps?,
         drain_timeout: drain_timeout?,
         log: log?,
@@ -106,9 +109,11 @@ fn clickhouse(command: Command, reader: &mut Reader<'_>) -> Option<ClickHouse> {
     match command {
         // The embedded one is used.
         Command::Up if !has_native && !has_http => refuse_what_embedded_lacks(reader),
-        // Migrations speak HTTP only.
-        Command::Migrate if !has_native => {}
-        Command::Up | Command::Engine | Command::Migrate => both_or_neither(reader),
+        // Migrations and queries speak HTTP only.
+        Command::Migrate | Command::Query if !has_native => {}
+        Command::Up | Command::Engine | Command::Migrate | Command::Query => {
+            both_or_neither(reader);
+        }
         Command::Clickhouse | Command::ForgetLostTokens | Command::Settings => {}
     }
     let native = reader.read(&table::CLICKHOUSE, values::host_ports);
@@ -219,12 +224,17 @@ fn listeners(reader: &mut Reader<'_>) -> Option<Listeners> {
         text.parse::<SocketAddr>()
             .map_err(|error| error.to_string())
     };
-    let settings = [&table::OTLP_GRPC, &table::OTLP_HTTP, &table::ADMIN];
-    let [otlp_grpc, otlp_http, admin] = settings.map(|setting| {
+    let settings = [
+        &table::OTLP_GRPC,
+        &table::OTLP_HTTP,
+        &table::ADMIN,
+        &table::QUERY,
+    ];
+    let [otlp_grpc, otlp_http, admin, query] = settings.map(|setting| {
         let read = reader.read(setting, address);
         read.map(|address| (setting, address))
     });
-    let all = [otlp_grpc?, otlp_http?, admin?];
+    let all = [otlp_grpc?, otlp_http?, admin?, query?];
     for (index, (setting, address)) in all.iter().enumerate() {
         for (other, other_address) in &all[index + 1..] {
             if overlap(*address, *other_address) {
@@ -235,11 +245,12 @@ fn listeners(reader: &mut Reader<'_>) -> Option<Listeners> {
             }
         }
     }
-    let [otlp_grpc, otlp_http, admin] = all.map(|(_, address)| address);
+    let [otlp_grpc, otlp_http, admin, query] = all.map(|(_, address)| address);
     Some(Listeners {
         otlp_grpc,
         otlp_http,
         admin,
+        query,
     })
 }
 

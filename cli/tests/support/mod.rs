@@ -47,6 +47,7 @@ impl Spanmill {
         let free = "127.0.0.1:0";
         let mut command = command(&[subcommand, "--data-dir", data_dir]);
         command.args(["--otlp-grpc", free, "--otlp-http", free, "--admin", free]);
+        command.args(["--query", free]);
         command.args([
             "--native-port",
             "0",
