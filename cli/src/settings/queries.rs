@@ -29,7 +29,10 @@ pub(super) fn queries(reader: &mut Reader<'_>) -> Option<Queries> {
     let rows_max = reader.read(&table::QUERY_ROWS_MAX, |text| {
         values::number(text, 1_000..=1_000_000_000_000)
     });
-    let cors_origins = reader.read(&table::QUERY_CORS_ORIGINS, origins);
+    let cors_origins = match reader.raw.is_given(&table::QUERY_CORS_ORIGINS) {
+        true => reader.read(&table::QUERY_CORS_ORIGINS, origins),
+        false => Some(Vec::new()),
+    };
     Some(Queries {
         connections_max: connections_max?,
         concurrency: concurrency?,

@@ -164,8 +164,10 @@ pub(crate) static CLICKHOUSE_HTTP: Setting = Setting {
     group: CLICKHOUSE_GROUP,
     value: "URL",
     accepts: "http://host:port without user, path or query; https is not spoken",
-    default: Default::Found("`up` runs its own; `engine`, `migrate`: http://127.0.0.1:8123"),
-    help: "HTTP interface of the same ClickHouse, or of any of several, for migrations and checks",
+    default: Default::Found(
+        "`up` runs its own; `engine`, `query`, `migrate`: http://127.0.0.1:8123",
+    ),
+    help: "HTTP interface of the same ClickHouse, or of any of several, for migrations, checks and queries",
     secret: false,
 };
 
@@ -488,7 +490,7 @@ pub(crate) static QUERY_CORS_ORIGINS: Setting = Setting {
     group: QUERIES,
     value: "LIST",
     accepts: "origins such as https://ui.example, comma-separated; empty for none",
-    default: Default::Text(""),
+    default: Default::Found("none"),
     help: "Whose pages may read answers in a browser",
     secret: false,
 };
