@@ -20,6 +20,7 @@ mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod host_needs;
 mod inflate;
 mod insert;
 mod json;

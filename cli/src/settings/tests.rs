@@ -73,6 +73,10 @@ fn defaults_are_valid() {
     assert_eq!(settings.batching.ack, AckMode::Log);
     assert_eq!(settings.batching.age, Duration::from_secs(1));
     assert_eq!(settings.wal.folder, settings.data_dir.join("wal"));
+    assert_eq!(
+        settings.wal.bytes_max,
+        spanmill_engine::host_needs::WAL_BYTES
+    );
     assert_eq!(settings.batching.insert_timeout, Duration::from_secs(30));
     assert_eq!(settings.batching.ack_timeout, Duration::from_secs(8));
     assert!(settings.memory.request_bytes_max <= 64 << 20);

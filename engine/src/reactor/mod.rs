@@ -23,6 +23,7 @@ use futures_lite::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use choice::{Chosen, choose, usable_cores};
+pub use choice::{KERNEL_MIN, MEMLOCK_PER_SHARD, try_io_uring};
 pub(crate) use epoll::Epoll;
 pub(crate) use uring::Uring;
 

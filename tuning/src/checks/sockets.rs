@@ -13,7 +13,7 @@ pub(super) fn nofile(host: &Host<'_>) -> Result<Judgement, Unread> {
     let (soft, hard) = limit(host.root, "Max open files")?;
     let shards = host.shards as u64;
     let wanted = needs::connections(host.memory_max(), host.shards);
-    let needed = needs::descriptors(shards, wanted);
+    let needed = needs::descriptors(host.shards, wanted);
     if soft >= needed {
         let seen = format!(
             "{soft} descriptors, and {} of {wanted} connections can need {needed}",
@@ -21,7 +21,7 @@ pub(super) fn nofile(host: &Host<'_>) -> Result<Judgement, Unread> {
         );
         return Ok(Judgement::ok(seen));
     }
-    let served = needs::connections_within(shards, soft);
+    let served = needs::connections_within(host.shards, soft);
     let seen = format!(
         "{soft} descriptors (hard limit {hard}) are enough for {served} connections a shard; memory is for {wanted}"
     );
