@@ -276,6 +276,19 @@ fn a_log_that_keeps_nothing_is_a_problem() {
         .has("wal_space", Verdict::Unknown, "no such device");
 }
 
+/// Scenario: the low soft limit on open files of a usual shell, under the hard one of its host.
+/// Guarantee: the hard one is what counts, because the engine raises the other to it.
+#[test]
+fn a_low_soft_limit_of_open_files_is_enough() {
+    let limits = LIMITS.replacen("1048576 ", "1024    ", 1);
+    let said = Made::good().with("proc/self/limits", &limits).says();
+    said.has(
+        "nofile",
+        Verdict::Ok,
+        "1048576 descriptors (soft limit 1024)",
+    );
+}
+
 /// Scenario: small limits of sockets and memory, swap that is used early, and strict overcommit.
 /// Guarantee: each has its advice; fewer descriptors than the engine itself takes are a problem.
 #[test]
