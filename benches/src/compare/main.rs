@@ -88,7 +88,7 @@ fn compare(options: &Options, interrupt: &Interrupt) -> Result<Comparison> {
     compare_over(options, cpus.as_ref(), &sink, interrupt)
 }
 
-/// Ours, theirs, ours, theirs, ..., each started anew; one that runs already is only loaded anew.
+/// Ours, theirs, theirs, ours, ours, ..., each started anew; one that runs already is only loaded anew.
 fn compare_over(
     options: &Options,
     cpus: Option<&Cpus>,
@@ -102,7 +102,12 @@ fn compare_over(
     }
     let mut runs: [Vec<Run>; 2] = Default::default();
     for round in 1..=options.rounds {
-        for side in [Side::Ours, Side::Theirs] {
+        let mut sides = [Side::Ours, Side::Theirs];
+        // So that neither always comes second, to a machine that the other has warmed or worn.
+        if round % 2 == 0 {
+            sides.reverse();
+        }
+        for side in sides {
             let name = side.name();
             let receiver = Receiver::start(side, options, sink, cpus, interrupt)
                 .with_context(|| format!("{name} cannot be measured"))?;
