@@ -4,7 +4,7 @@
 use crate::limits::{DESCRIPTORS_OF_PROCESS, DESCRIPTORS_OF_SHARD};
 
 pub use crate::limits::{BACKLOG, COMMIT_INTERVAL, CONNECTIONS_MIN, STREAM_WINDOW};
-pub use crate::reactor::{KERNEL_MIN, MEMLOCK_PER_SHARD, try_io_uring};
+pub use crate::reactor::{KERNEL_MIN, MEMLOCK_PER_SHARD, cores, isolated_cores, try_io_uring};
 
 /// Bytes of the log when no setting says.
 pub const WAL_BYTES: u64 = 16 << 30;

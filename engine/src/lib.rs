@@ -42,7 +42,7 @@ pub mod stages;
 mod status;
 
 pub use balance::HandOver;
-pub use config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
+pub use config::{AckMode, ClickHouse, Config, LogConfig, Pin, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};
 pub use limits::PeerLimits;
 pub use listen::BindError;

@@ -279,6 +279,17 @@ pub(crate) static REACTOR: Setting = Setting {
     secret: false,
 };
 
+pub(crate) static PIN: Setting = Setting {
+    key: "pin",
+    group: ENGINE,
+    value: "WHEN",
+    accepts: "auto, always or never",
+    default: Default::Text("auto"),
+    help: "Whether each shard keeps to a CPU; auto where shards and usable CPUs are as many, and on isolated \
+           CPUs, among which the kernel moves nothing; always only for an engine that has its CPUs to itself",
+    secret: false,
+};
+
 pub(crate) static BATCH_ROWS: Setting = Setting {
     key: "batch_rows",
     group: ENGINE,
@@ -443,7 +454,7 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
 };
 
 /// Every setting, in the order of help and reference.
-pub(crate) static ALL: [&Setting; 35] = [
+pub(crate) static ALL: [&Setting; 36] = [
     &CONFIG,
     &DATA_DIR,
     &WAL_DIR,
@@ -465,6 +476,7 @@ pub(crate) static ALL: [&Setting; 35] = [
     &INSERTS_REMEMBERED,
     &SHARDS,
     &REACTOR,
+    &PIN,
     &BATCH_ROWS,
     &BATCH_ROWS_MAX,
     &BATCH_AGE,

@@ -66,6 +66,7 @@ fn defaults_are_valid() {
     assert_eq!(settings.schema, for_few_shards);
     assert!((1..=256).contains(&settings.shards));
     assert!(matches!(settings.reactor, ReactorChoice::Auto));
+    assert_eq!(settings.pin, Pin::Auto);
     assert_eq!(
         (settings.batching.rows, settings.batching.rows_max),
         (10_000, 200_000)

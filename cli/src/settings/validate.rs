@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use spanmill_embedded::Port;
 use spanmill_engine::host_needs::{REQUEST_BYTES_MIN, WAL_BYTES_MIN};
-use spanmill_engine::{AckMode, MemoryPlan, ReactorChoice};
+use spanmill_engine::{AckMode, MemoryPlan, Pin, ReactorChoice};
 use spanmill_schema::SchemaSettings;
 use tracing_subscriber::EnvFilter;
 
@@ -44,6 +44,7 @@ pub(super) fn settings(
     }
     let listeners = listeners(&mut reader);
     let reactor = reader.read(&table::REACTOR, reactor);
+    let pin = reader.read(&table::PIN, pin);
     let batching = batching(&mut reader);
     let memory = memory(&mut reader, shards);
     let wal = wal(&mut reader, data_dir.as_deref());
@@ -63,6 +64,7 @@ pub(super) fn settings(
         listeners: listeners?,
         shards: shards?,
         reactor: reactor?,
+        pin: pin?,
         batching: batching?,
         memory: memory?,
         wal: wal?,
@@ -256,6 +258,15 @@ fn reactor(text: &str) -> Result<ReactorChoice, String> {
         "uring" => Ok(ReactorChoice::Uring),
         "epoll" => Ok(ReactorChoice::Epoll),
         _ => Err("no such reactor".to_owned()),
+    }
+}
+
+fn pin(text: &str) -> Result<Pin, String> {
+    match text {
+        "auto" => Ok(Pin::Auto),
+        "always" => Ok(Pin::Always),
+        "never" => Ok(Pin::Never),
+        _ => Err("no such choice".to_owned()),
     }
 }
 

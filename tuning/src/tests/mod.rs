@@ -203,7 +203,7 @@ fn cgroups_of_version_1_count() {
 }
 
 /// Scenario: more and fewer shards than CPUs, on CPUs that are isolated and on others.
-/// Guarantee: it says when the engine pins none, and that isolated CPUs without pinning are a problem.
+/// Guarantee: it says when the engine pins none, and that on isolated CPUs it pins as many shards as there are.
 #[test]
 fn shards_that_are_not_pinned_are_told_so() {
     let said = |shards, isolated| {
@@ -212,7 +212,13 @@ fn shards_that_are_not_pinned_are_told_so() {
     };
     said(2, "\n").has("cpus", Verdict::Advice, "taskset -c 2-3");
     said(8, "\n").has("cpus", Verdict::Advice, "spanmill --shards 4");
-    said(2, "0-3\n").has("cpus", Verdict::Problem, "all stay on one");
+    said(2, "2-3\n").has("cpus", Verdict::Ok, "are isolated, to [2, 3]");
+    said(6, "0-3\n").has("cpus", Verdict::Advice, "spanmill --shards 4");
+    let partition = Made::good()
+        .with("proc/self/cgroup", "0::/own\n")
+        .with("sys/fs/cgroup/own/cpuset.cpus.partition", "isolated\n");
+    let said_there = partition.shards(1).says();
+    said_there.has("cpus", Verdict::Ok, "are isolated, to [0]");
     said(4, "2-3\n").has("cpus", Verdict::Ok, "isolated 2-3");
     said(4, "2-3\n").has(
         "interrupts",
