@@ -255,7 +255,7 @@ pub(crate) static INSERTS_REMEMBERED: Setting = Setting {
            minutes while the others go on, even where each insert makes two parts, and at a second between \
            inserts for half an hour. A batch that was overtaken by more is set aside and reported. Give the \
            sum for all engines that share a ClickHouse; each costs it 240 bytes of memory per table. Takes \
-           effect with the next `migrate` or `up`",
+           effect with the next `migrate` or `up`; those without it leave tables that remember more as they are",
     secret: false,
 };
 

@@ -322,6 +322,7 @@ fn tables_remember_the_inserts_of_all_shards() {
         let given = [("shards", shards), ("memory_max", "64GiB")];
         let settings = up(&given, &[], "").expect("valid");
         assert_eq!(settings.schema.inserts_remembered, inserts, "{shards}");
+        assert!(!settings.schema.inserts_remembered_is_given);
     }
 }
 
@@ -341,6 +342,7 @@ fn the_tables_are_settled() {
     ];
     let schema = up(&given, &[], "").expect("valid").schema;
     assert_eq!(schema.inserts_remembered, 500_000);
+    assert!(schema.inserts_remembered_is_given);
     assert_eq!(schema.cluster.as_deref(), Some("prod"));
     assert_eq!(schema.tables.promoted_spans, []);
     let logs: Vec<_> = schema
