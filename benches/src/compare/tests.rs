@@ -46,7 +46,11 @@ fn both_sides_bring_the_same_to_the_sink() {
     let settings = "otlp_grpc: \"{otlp_grpc}\"\notlp_http: \"{otlp_http}\"\nadmin: 127.0.0.1:0\n\
                     clickhouse: \"{clickhouse_native}\"\nclickhouse_http: http://{clickhouse_http}\n";
     fs::write(&template, settings).unwrap();
-    let more = format!("--protocol http --fill {}", template.display());
+    // A connection for each request, so that none waits for another on a busy machine and is not sent in time.
+    let more = format!(
+        "--protocol http --connections 100 --fill {}",
+        template.display()
+    );
     let options = options(&more, "--config={file}");
     let comparison = compared(&options, &Sink::start(&options).unwrap());
 
