@@ -57,7 +57,11 @@ const COMMANDS: [(Command, &str, &str); 6] = [
 ];
 
 /// Subcommands with arguments of their own, which `main` hands to their crates when they come first.
-const HANDED_OVER: [(&str, &str); 2] = [
+const HANDED_OVER: [(&str, &str); 3] = [
+    (
+        "certify",
+        "Certify a running installation against targets: rate, loss, CPU, memory, queries, disk",
+    ),
     (
         "doctor",
         "Check this host: what slows the engine or endangers what it acknowledged, and what to change",

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     match arguments.nth(1).as_ref().and_then(|name| name.to_str()) {
         // First of all: the host takes over signals, streams and threads of its process.
         Some(embedded::HOST_COMMAND) => spanmill_embedded::host_main(arguments),
+        Some("certify") => return spanmill_certify::main(arguments),
         Some("doctor") => return spanmill_tuning::main(arguments),
         Some("loadgen") => return spanmill_loadgen::main(arguments),
         _ => {}

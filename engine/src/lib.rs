@@ -30,6 +30,7 @@ mod log;
 mod memory;
 mod metrics;
 mod open_files;
+mod process;
 mod reactor;
 mod refusal;
 mod run;

@@ -1,13 +1,15 @@
 //! Counters of each shard, published for `/metrics`. A shard only ever touches its own; the admin port
 //! reads all of them.
 
+use std::num::NonZero;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use spanmill_schema::TableId;
@@ -15,6 +17,7 @@ use spanmill_schema::TableId;
 use crate::decode::Signal;
 use crate::insert::FailureKind;
 use crate::listen::Why;
+use crate::process::Process;
 use crate::refusal::Kind;
 
 /// Upper bounds of insert durations, in seconds.
@@ -147,8 +150,12 @@ impl TransportMetrics {
 impl Metrics {
     /// The metrics of `shards` shards that write to these endpoints, and the part that each shard takes.
     pub(crate) fn new(shards: usize, endpoints: &[String]) -> (Self, Vec<ShardMetrics>) {
-        let mut registry = Registry::with_prefix("spanmill");
-        let families = Families::register(&mut registry);
+        let mut registry = Registry::default();
+        // Under the names that every process has them by.
+        registry.register_collector(Box::new(Process));
+        let own = registry.sub_registry_with_prefix("spanmill");
+        facts(own, shards);
+        let families = Families::register(own);
         let parts = (0..shards)
             .map(|shard| families.part(shard, endpoints))
             .collect();
@@ -246,6 +253,24 @@ impl LogFamilies {
             ),
         }
     }
+}
+
+/// What does not change while the engine runs.
+fn facts(registry: &mut Registry, shards: usize) {
+    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "The version of this engine", version);
+    let gauge = |value: usize| ConstGauge::new(value as u64);
+    let cpus = std::thread::available_parallelism().map_or(shards, NonZero::get);
+    registry.register(
+        "shards",
+        "Threads that take, walk and insert data",
+        gauge(shards),
+    );
+    registry.register(
+        "cpus",
+        "CPUs that this process may use, by affinity and cgroup quota",
+        gauge(cpus),
+    );
 }
 
 /// Registers a family of metrics and gives it back.

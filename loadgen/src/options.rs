@@ -77,6 +77,35 @@ pub struct Options {
     /// Decides what is sent, but for times and ids
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// A further attribute of every resource, by which this run's data can be told from other data; may be
+    /// given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub resource: Vec<Attribute>,
+}
+
+/// An attribute that is text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attribute {
+    /// Its name.
+    pub key: String,
+    /// What it says.
+    pub value: String,
+}
+
+impl FromStr for Attribute {
+    type Err = OptionsError;
+
+    /// Reads `key=value`; the value may hold further signs of equality.
+    fn from_str(text: &str) -> Result<Self, OptionsError> {
+        let (key, value) = text
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
+            .ok_or_else(|| OptionsError::Resource(text.to_owned()))?;
+        Ok(Attribute {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        })
+    }
 }
 
 /// Transport.
@@ -159,6 +188,8 @@ pub enum OptionsError {
         "{0:?} is no share of a signal; give traces, logs or metrics, each once, with a weight above 0, such as traces=6,logs=3"
     )]
     Signals(String),
+    #[error("{0:?} is no attribute; give key=value, such as test.run=7")]
+    Resource(String),
     #[error("{0:?} is no endpoint; give host:port without a scheme, such as 127.0.0.1:4317")]
     Endpoint(String),
     #[error("--{0} is 0; give at least 1")]
@@ -364,6 +395,10 @@ mod tests {
         }
         for wrong in ["0", "-1", "inf", "NaN", "fast", ""] {
             assert_eq!(wrong.parse::<Rate>(), Err(OptionsError::Rate(wrong.into())));
+        }
+        for wrong in ["", "key", "=value"] {
+            let error = OptionsError::Resource(wrong.into());
+            assert_eq!(wrong.parse::<Attribute>(), Err(error));
         }
         assert_eq!("1_000".parse(), Ok(Rate::Items(1000.0)));
         assert_eq!("max".parse(), Ok(Rate::Max));

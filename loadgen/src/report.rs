@@ -117,6 +117,24 @@ impl From<&Latencies> for Quantiles {
     }
 }
 
+impl Quantiles {
+    /// What stands for both where their histograms are gone: the worse of each percentile.
+    #[must_use]
+    pub fn worse(&self, other: &Quantiles) -> Quantiles {
+        let count = self.count + other.count;
+        let sum = self.mean * self.count as f64 + other.mean * other.count as f64;
+        Quantiles {
+            count,
+            mean: if count > 0 { sum / count as f64 } else { 0.0 },
+            p50: self.p50.max(other.p50),
+            p90: self.p90.max(other.p90),
+            p99: self.p99.max(other.p99),
+            p999: self.p999.max(other.p999),
+            max: self.max.max(other.max),
+        }
+    }
+}
+
 impl Report {
     /// Whether something was acknowledged and nothing was lost, left out or left unsent.
     #[must_use]

@@ -39,6 +39,12 @@ impl Stop {
     pub fn stop(&self) {
         self.0.send_replace(true);
     }
+
+    /// Whether it was asked to end.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        *self.0.borrow()
+    }
 }
 
 /// Runs load as `options` say until it ends or `stop` ends it; `progress` is called once a second.
@@ -81,7 +87,7 @@ pub fn run(
     let (snapshot, totals) = watch.look();
     progress(&snapshot);
 
-    let stopped_early = *stop.0.borrow();
+    let stopped_early = stop.is_stopped();
     let sent_until = ends
         .iter()
         .map(|end| end.sent_until)

@@ -9,6 +9,7 @@ use super::column::{Column, Picked, buffer_group};
 use super::fixed::{Fixed, Offsets};
 use super::lowcard::{DICTIONARY_ENTRY_BYTES, LowCardinality};
 use super::strings::Strings;
+use super::text::Text;
 
 buffer_group! {
     /// See the module.
@@ -18,6 +19,15 @@ buffer_group! {
         values: Strings,
         types: Fixed<1>,
     }
+}
+
+/// The value of an attribute.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Value<'a> {
+    /// The text that is stored for a value of this type, in UTF-8.
+    Text(ValueType, Text<'a>),
+    /// An integer, whose text is decimal.
+    Int(i64),
 }
 
 /// An attribute that was read once and is appended to many rows.
@@ -41,22 +51,17 @@ impl OwnedAttribute {
 }
 
 impl Attributes {
-    /// Appends one attribute to the row that is being built. `value` is UTF-8.
+    /// Appends one attribute to the row that is being built.
     #[inline]
-    pub(crate) fn push(
-        &mut self,
-        key: &[u8],
-        kind: ValueType,
-        value: &[u8],
-    ) -> Result<(), NotUtf8> {
+    pub(crate) fn push(&mut self, key: Text<'_>, value: Value<'_>) -> Result<(), NotUtf8> {
         let key = self.keys.key_of(key)?;
-        self.push_by_key(key, kind, value);
+        self.push_by_key(key, value);
         Ok(())
     }
 
     /// The dictionary key of an attribute key, for callers that decide by it where the value goes.
     #[inline]
-    pub(crate) fn key_of(&mut self, key: &[u8]) -> Result<u32, NotUtf8> {
+    pub(crate) fn key_of(&mut self, key: Text<'_>) -> Result<u32, NotUtf8> {
         self.keys.key_of(key)
     }
 
@@ -66,10 +71,20 @@ impl Attributes {
         self.keys.has_no_values()
     }
 
-    #[inline]
-    pub(crate) fn push_by_key(&mut self, key: u32, kind: ValueType, value: &[u8]) {
+    #[inline(always)]
+    pub(crate) fn push_by_key(&mut self, key: u32, value: Value<'_>) {
         self.keys.push_key(key);
-        self.values.push(value);
+        let kind = match value {
+            Value::Text(kind, text) => {
+                self.values.push_text(text);
+                kind
+            }
+            Value::Int(number) => {
+                let mut digits = itoa::Buffer::new();
+                self.values.push(digits.format(number).as_bytes());
+                ValueType::Int
+            }
+        };
         self.types.push([kind as u8]);
     }
 
@@ -92,7 +107,8 @@ impl Attributes {
         }
         for _ in 0..rows {
             for entry in entries {
-                self.push(&entry.key, entry.kind, &entry.value)?;
+                let value = Value::Text(entry.kind, entry.value[..].into());
+                self.push(entry.key[..].into(), value)?;
             }
             self.end_row();
         }

@@ -7,9 +7,9 @@
 //! the hash covering everything after itself.
 
 use cityhash_102_rs::city_hash_128;
-use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use spanmill_schema::Table;
 
+use super::lz4::Lz4;
 use super::varint::push_varint;
 
 /// Plain bytes of a frame, at most. ClickHouse's own writers use 1 MiB.
@@ -22,26 +22,17 @@ const METHOD_LZ4: u8 = 0x82;
 /// Block info: field 1 `is_overflows` = 0, field 2 `bucket_num` = -1, end.
 const BLOCK_INFO: [u8; 8] = [1, 0, 2, 0xff, 0xff, 0xff, 0xff, 0];
 
-/// What a shard keeps from block to block: the plain bytes of the open frame, LZ4's table, and room
-/// for one packed frame.
+/// What a shard keeps from block to block: the plain bytes of the open frame, and room for one packed frame.
 pub(crate) struct Compressor {
     plain: Vec<u8>,
     lz4: Lz4,
-}
-
-struct Lz4 {
-    table: CompressTable,
-    packed: Vec<u8>,
 }
 
 impl Default for Compressor {
     fn default() -> Self {
         Compressor {
             plain: Vec::new(),
-            lz4: Lz4 {
-                table: CompressTable::large(),
-                packed: vec![0; get_maximum_output_size(FRAME_BYTES)],
-            },
+            lz4: Lz4::new(FRAME_BYTES),
         }
     }
 }
@@ -50,7 +41,7 @@ impl Compressor {
     /// Appends one compressed frame of `plain`, as a block is made of.
     #[cfg(feature = "stages")]
     pub(crate) fn push_frame(&mut self, plain: &[u8], frames: &mut Vec<u8>) {
-        self.lz4.push_frame(plain, frames);
+        push_frame(&mut self.lz4, plain, frames);
     }
 
     /// Gives back what a block with large pieces has needed.
@@ -128,7 +119,7 @@ impl<'a> BlockWriter<'a> {
         }
         self.flush();
         for part in bytes.chunks(FRAME_BYTES) {
-            self.compressor.lz4.push_frame(part, self.frames);
+            push_frame(&mut self.compressor.lz4, part, self.frames);
         }
     }
 
@@ -148,27 +139,24 @@ impl<'a> BlockWriter<'a> {
     fn flush(&mut self) {
         let Compressor { plain, lz4 } = &mut *self.compressor;
         for part in plain.chunks(FRAME_BYTES) {
-            lz4.push_frame(part, self.frames);
+            push_frame(lz4, part, self.frames);
         }
         super::clear_buffer(plain);
     }
 }
 
-impl Lz4 {
-    /// Appends one compressed frame of `plain`: not empty, at most `FRAME_BYTES`.
-    fn push_frame(&mut self, plain: &[u8], frames: &mut Vec<u8>) {
-        let packed = compress_into_with_table(plain, &mut self.packed, &mut self.table)
-            .expect("the output has LZ4's own maximum size for a frame");
-        let start = frames.len();
-        let hashed = start + CHECKSUM_BYTES;
-        frames.extend_from_slice(&[0; CHECKSUM_BYTES]);
-        frames.push(METHOD_LZ4);
-        frames.extend_from_slice(&((HEADER_BYTES + packed) as u32).to_le_bytes());
-        frames.extend_from_slice(&(plain.len() as u32).to_le_bytes());
-        frames.extend_from_slice(&self.packed[..packed]);
-        let hash = checksum(&frames[hashed..]);
-        frames[start..hashed].copy_from_slice(&hash.to_le_bytes());
-    }
+/// Appends one compressed frame of `plain`: not empty, at most `FRAME_BYTES`.
+fn push_frame(lz4: &mut Lz4, plain: &[u8], frames: &mut Vec<u8>) {
+    let packed = lz4.pack(plain);
+    let start = frames.len();
+    let hashed = start + CHECKSUM_BYTES;
+    frames.extend_from_slice(&[0; CHECKSUM_BYTES]);
+    frames.push(METHOD_LZ4);
+    frames.extend_from_slice(&((HEADER_BYTES + packed.len()) as u32).to_le_bytes());
+    frames.extend_from_slice(&(plain.len() as u32).to_le_bytes());
+    frames.extend_from_slice(packed);
+    let hash = checksum(&frames[hashed..]);
+    frames[start..hashed].copy_from_slice(&hash.to_le_bytes());
 }
 
 /// The hash that stands before a frame.
@@ -182,7 +170,7 @@ pub(crate) fn empty_block(compressor: &mut Compressor) -> Vec<u8> {
     compressor.plain.extend_from_slice(&BLOCK_INFO);
     compressor.plain.extend_from_slice(&[0, 0]);
     let Compressor { plain, lz4 } = compressor;
-    lz4.push_frame(plain, &mut frames);
+    push_frame(lz4, plain, &mut frames);
     plain.clear();
     frames
 }

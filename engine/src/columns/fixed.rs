@@ -152,6 +152,12 @@ impl<const N: usize> Arrays<N> {
         self.elements.push(value);
     }
 
+    /// Appends elements to the row that is being built.
+    #[inline]
+    pub(crate) fn extend(&mut self, values: &[[u8; N]]) {
+        self.elements.bytes.extend_from_slice(values.as_flattened());
+    }
+
     /// Ends the row that is being built.
     pub(crate) fn end_row(&mut self) {
         self.offsets.end_row(self.elements.rows());

@@ -7,7 +7,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::block::BlockWriter;
 use super::column::{Buffer, Column, Picked, next_mark};
-use super::varint::push_varint;
+use super::text::{Text, WINDOW};
+use super::varint::{push_varint, split_varint};
 use super::{NotUtf8, clear_buffer, smaller_capacity, truncate_buffer};
 
 /// Bit of the key header that says "the dictionary follows in this block" (`HasAdditionalKeysBit`).
@@ -16,30 +17,41 @@ const KEY_U8: u64 = 0;
 const KEY_U16: u64 = 1;
 const KEY_U32: u64 = 2;
 
-/// Bytes of a dictionary value besides its text: its end (4), its follower (4), and its place in a hash table
-/// (5) that is between 7/16 and 7/8 full (12).
-pub(crate) const DICTIONARY_ENTRY_BYTES: usize = 20;
+/// Bytes of a dictionary value besides its text: its length, its place and follower (12), and its place in a
+/// hash table (5) that is between 7/16 and 7/8 full (12).
+pub(crate) const DICTIONARY_ENTRY_BYTES: usize = LENGTH_BYTES_MAX + 12 + 12;
+/// Of a value's length.
+const LENGTH_BYTES_MAX: usize = 5;
 
 /// See the module. Keys are `u32` while a chunk grows and are narrowed when it is sealed.
 #[derive(Default)]
 pub(crate) struct LowCardinality {
-    /// Dictionary values back to back; value `i` is `values[ends[i - 1]..ends[i]]`.
+    /// Dictionary values back to back, each behind its length as the Native format has them; then `WINDOW`
+    /// bytes of no meaning, unless there are none.
     values: Vec<u8>,
-    ends: Vec<u32>,
+    entries: Vec<Entry>,
     lookup: HashTable<u32>,
     hasher: DefaultHashBuilder,
     keys: Vec<u32>,
-    /// `follower[i]`: the value that came after value `i` last time. Attribute keys repeat in the same
-    /// order from span to span, so this guess is nearly always right and saves the hash.
-    follower: Vec<u32>,
     last: u32,
+}
+
+/// A dictionary value.
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Where its length begins.
+    start: u32,
+    end: u32,
+    /// The value that came after this one last time. Attribute keys repeat in the same order from span to
+    /// span, so this guess is nearly always right and saves the hash.
+    follower: u32,
 }
 
 impl LowCardinality {
     /// Appends one row.
     #[inline]
     pub(crate) fn push(&mut self, value: &[u8]) -> Result<(), NotUtf8> {
-        let key = self.key_of(value)?;
+        let key = self.key_of(value.into())?;
         self.keys.push(key);
         Ok(())
     }
@@ -50,7 +62,7 @@ impl LowCardinality {
         if rows == 0 {
             return Ok(());
         }
-        let key = self.key_of(value)?;
+        let key = self.key_of(value.into())?;
         self.keys.resize(self.keys.len() + rows, key);
         Ok(())
     }
@@ -61,17 +73,38 @@ impl LowCardinality {
         self.keys.push(key);
     }
 
-    /// The dictionary key of `value`, which is added if it is new.
+    /// Appends one row.
     #[inline]
-    pub(crate) fn key_of(&mut self, value: &[u8]) -> Result<u32, NotUtf8> {
-        let guess = self.follower.get(self.last as usize).copied().unwrap_or(0);
-        let key = if self.value(guess).is_some_and(|known| same(known, value)) {
-            guess
-        } else {
-            self.find_or_add(value)?
+    pub(crate) fn push_text(&mut self, value: Text<'_>) -> Result<(), NotUtf8> {
+        let key = self.key_of(value)?;
+        self.keys.push(key);
+        Ok(())
+    }
+
+    /// The dictionary key of `value`, which is added if it is new.
+    #[inline(always)]
+    pub(crate) fn key_of(&mut self, value: Text<'_>) -> Result<u32, NotUtf8> {
+        let last = self.entries.get(self.last as usize);
+        let guess = last.map_or(0, |last| last.follower);
+        if let Some(entry) = self.entries.get(guess as usize)
+            && value.is_stored_at(&self.values, entry.range())
+        {
+            self.last = guess;
+            return Ok(guess);
+        }
+        self.key_the_long_way(value.bytes(), guess)
+    }
+
+    /// The same for a value that is long or was not foreseen.
+    #[inline(never)]
+    fn key_the_long_way(&mut self, value: &[u8], guess: u32) -> Result<u32, NotUtf8> {
+        let guessed = self.entries.get(guess as usize);
+        let key = match guessed.is_some_and(|entry| same(entry.text(&self.values), value)) {
+            true => guess,
+            false => self.find_or_add(value)?,
         };
-        if let Some(slot) = self.follower.get_mut(self.last as usize) {
-            *slot = key;
+        if let Some(last) = self.entries.get_mut(self.last as usize) {
+            last.follower = key;
         }
         self.last = key;
         Ok(key)
@@ -85,56 +118,61 @@ impl LowCardinality {
     /// Whether the dictionary is empty, as it is at the start of a chunk.
     #[inline]
     pub(crate) fn has_no_values(&self) -> bool {
-        self.ends.is_empty()
+        self.entries.is_empty()
     }
 
-    #[inline]
-    fn value(&self, key: u32) -> Option<&[u8]> {
-        value_at(&self.values, &self.ends, key)
+    /// Bytes of all values with their lengths.
+    fn values_bytes(&self) -> usize {
+        self.entries.last().map_or(0, |last| last.end as usize)
     }
 
     fn find_or_add(&mut self, value: &[u8]) -> Result<u32, NotUtf8> {
         let hash = self.hasher.hash_one(value);
-        let (values, ends) = (&self.values, &self.ends);
-        let found = self.lookup.find(hash, |&key| {
-            value_at(values, ends, key).is_some_and(|known| same(known, value))
-        });
-        if let Some(&key) = found {
+        let (values, entries) = (&self.values, &self.entries);
+        let text = |key: u32| entries[key as usize].text(values);
+        if let Some(&key) = self.lookup.find(hash, |&key| same(text(key), value)) {
             return Ok(key);
         }
         simdutf8::basic::from_utf8(value).map_err(|_| NotUtf8)?;
-        let key = self.ends.len() as u32;
+        let key = self.entries.len() as u32;
+        let start = self.values_bytes();
+        self.values.truncate(start);
+        push_varint(&mut self.values, value.len() as u64);
         self.values.extend_from_slice(value);
-        self.ends.push(self.values.len() as u32);
-        self.follower.push(key);
-        let (values, ends, hasher) = (&self.values, &self.ends, &self.hasher);
-        self.lookup.insert_unique(hash, key, |&key| {
-            hasher.hash_one(value_at(values, ends, key).unwrap_or_default())
+        let end = self.values.len();
+        self.values.extend_from_slice(&[0; WINDOW]);
+        self.entries.push(Entry {
+            start: start as u32,
+            end: end as u32,
+            follower: key,
         });
+        let (values, entries, hasher) = (&self.values, &self.entries, &self.hasher);
+        let hash_of = |key: &u32| hasher.hash_one(entries[*key as usize].text(values));
+        self.lookup.insert_unique(hash, key, hash_of);
         Ok(key)
     }
 
     /// Forgets dictionary values from `keep` on, so that a refused request leaves none of its text. Costs
     /// what those values cost, however large the dictionary is.
     fn truncate_dictionary(&mut self, keep: usize) {
-        for key in keep as u32..self.ends.len() as u32 {
-            let hash = self.hasher.hash_one(self.value(key).unwrap_or_default());
-            if let Ok(entry) = self.lookup.find_entry(hash, |found| *found == key) {
+        for key in keep..self.entries.len() {
+            let hash = self.hasher.hash_one(self.entries[key].text(&self.values));
+            let found = self.lookup.find_entry(hash, |found| *found == key as u32);
+            if let Ok(entry) = found {
                 entry.remove();
             }
         }
-        truncate_buffer(&mut self.ends, keep);
-        let values = self.ends.last().map_or(0, |end| *end as usize);
-        truncate_buffer(&mut self.values, values);
         // Guesses that lead past the end stay: a guess counts only when its value is the one looked for.
-        truncate_buffer(&mut self.follower, keep);
+        truncate_buffer(&mut self.entries, keep);
+        let window = if keep == 0 { 0 } else { WINDOW };
+        let values = self.values_bytes() + window;
+        truncate_buffer(&mut self.values, values);
         self.last = 0;
         let capacity = smaller_capacity(self.lookup.capacity(), keep, size_of::<u32>());
         if let Some(capacity) = capacity {
-            let (values, ends, hasher) = (&self.values, &self.ends, &self.hasher);
-            self.lookup.shrink_to(capacity, |&key| {
-                hasher.hash_one(value_at(values, ends, key).unwrap_or_default())
-            });
+            let (values, entries, hasher) = (&self.values, &self.entries, &self.hasher);
+            let hash_of = |key: &u32| hasher.hash_one(entries[*key as usize].text(values));
+            self.lookup.shrink_to(capacity, hash_of);
         }
     }
 
@@ -149,8 +187,8 @@ impl LowCardinality {
     /// otherwise write all of it once for each.
     pub(crate) fn write_body(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         let Some(rows) = rows else {
-            let dictionary = 0..self.ends.len() as u32;
-            return self.write_keys(dictionary, &self.keys, block);
+            let size = self.entries.len();
+            return write_keys(size, &self.values[..self.values_bytes()], &self.keys, block);
         };
         let mut keys: Vec<u32> = rows.iter().map(|row| self.keys[*row as usize]).collect();
         let mut used = keys.clone();
@@ -160,39 +198,50 @@ impl LowCardinality {
             // Every key is among those used.
             *key = used.partition_point(|before| before < key) as u32;
         }
-        self.write_keys(used.into_iter(), &keys, block);
+        let entries = used.iter().map(|key| self.entries[*key as usize]);
+        let values = entries.flat_map(|entry| &self.values[entry.range()]);
+        write_keys(
+            used.len(),
+            &values.copied().collect::<Vec<_>>(),
+            &keys,
+            block,
+        );
+    }
+}
+
+/// Writes a dictionary of `size` values and a key for each row.
+fn write_keys(size: usize, values: &[u8], keys: &[u32], block: &mut BlockWriter<'_>) {
+    if keys.is_empty() {
+        return;
+    }
+    let width = match size {
+        0..=0x100 => KEY_U8,
+        0x101..=0x1_0000 => KEY_U16,
+        _ => KEY_U32,
+    };
+    block.small(&(ADDITIONAL_KEYS | width).to_le_bytes());
+    block.small(&(size as u64).to_le_bytes());
+    block.bulk(values);
+    block.small(&(keys.len() as u64).to_le_bytes());
+    block.built(|out| match width {
+        KEY_U8 => out.extend(keys.iter().map(|key| *key as u8)),
+        KEY_U16 => out.extend(keys.iter().flat_map(|key| (*key as u16).to_le_bytes())),
+        _ => out.extend(keys.iter().flat_map(|key| key.to_le_bytes())),
+    });
+}
+
+impl Entry {
+    fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
     }
 
-    fn write_keys(
-        &self,
-        dictionary: impl ExactSizeIterator<Item = u32>,
-        keys: &[u32],
-        block: &mut BlockWriter<'_>,
-    ) {
-        if keys.is_empty() {
-            return;
+    /// The value's text, without its length.
+    #[inline]
+    fn text(self, values: &[u8]) -> &[u8] {
+        match &values[self.range()] {
+            [0..0x80, text @ ..] => text,
+            long => split_varint(long).map_or(&[], |(_, text)| text),
         }
-        let size = dictionary.len();
-        let width = match size {
-            0..=0x100 => KEY_U8,
-            0x101..=0x1_0000 => KEY_U16,
-            _ => KEY_U32,
-        };
-        block.small(&(ADDITIONAL_KEYS | width).to_le_bytes());
-        block.small(&(size as u64).to_le_bytes());
-        block.built(|out| {
-            for key in dictionary {
-                let value = self.value(key).unwrap_or_default();
-                push_varint(out, value.len() as u64);
-                out.extend_from_slice(value);
-            }
-        });
-        block.small(&(keys.len() as u64).to_le_bytes());
-        block.built(|out| match width {
-            KEY_U8 => out.extend(keys.iter().map(|key| *key as u8)),
-            KEY_U16 => out.extend(keys.iter().flat_map(|key| (*key as u16).to_le_bytes())),
-            _ => out.extend(keys.iter().flat_map(|key| key.to_le_bytes())),
-        });
     }
 }
 
@@ -215,17 +264,9 @@ fn same(a: &[u8], b: &[u8]) -> bool {
         }
 }
 
-#[inline]
-fn value_at<'a>(values: &'a [u8], ends: &[u32], key: u32) -> Option<&'a [u8]> {
-    let key = key as usize;
-    let end = *ends.get(key)? as usize;
-    let start = key.checked_sub(1).map_or(0, |before| ends[before] as usize);
-    values.get(start..end)
-}
-
 impl Buffer for LowCardinality {
     fn mark(&self, marks: &mut Vec<usize>) {
-        marks.extend([self.keys.len(), self.ends.len()]);
+        marks.extend([self.keys.len(), self.entries.len()]);
     }
 
     fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
@@ -240,19 +281,20 @@ impl Buffer for LowCardinality {
             self.lookup.shrink_to(capacity, |_| 0);
         }
         clear_buffer(&mut self.values);
-        clear_buffer(&mut self.ends);
+        clear_buffer(&mut self.entries);
         clear_buffer(&mut self.keys);
-        clear_buffer(&mut self.follower);
         self.last = 0;
     }
 
     fn bytes(&self) -> usize {
-        self.values.len() + self.keys.len() * 4 + self.ends.len() * DICTIONARY_ENTRY_BYTES
+        // The lengths of values are in what an entry takes besides its text.
+        let entries = self.entries.len() * (DICTIONARY_ENTRY_BYTES - LENGTH_BYTES_MAX);
+        self.values_bytes() + self.keys.len() * 4 + entries
     }
 
     fn room(&self) -> usize {
-        let numbers = self.keys.capacity() + self.ends.capacity() + self.follower.capacity();
-        self.values.capacity() + numbers * 4 + self.lookup.allocation_size()
+        let entries = self.entries.capacity() * size_of::<Entry>();
+        self.values.capacity() + self.keys.capacity() * 4 + entries + self.lookup.allocation_size()
     }
 }
 
@@ -272,16 +314,15 @@ mod tests {
         column
             .keys
             .iter()
-            .map(|key| column.value(*key).unwrap())
+            .map(|key| column.entries[*key as usize].text(&column.values))
             .collect()
     }
 
     fn assert_is_small(column: &LowCardinality) {
         let capacities = [
             column.values.capacity(),
-            column.ends.capacity() * 4,
+            column.entries.capacity() * size_of::<Entry>(),
             column.keys.capacity() * 4,
-            column.follower.capacity() * 4,
             // A hash table's capacity is a power of two, less an eighth.
             column.lookup.capacity() * 4 / 2,
         ];
@@ -303,7 +344,7 @@ mod tests {
             column.push(row.as_bytes()).unwrap();
         }
         assert_eq!(values_of(&column), rows.map(str::as_bytes));
-        assert_eq!(column.ends.len(), 4);
+        assert_eq!(column.entries.len(), 4);
     }
 
     /// Scenario: values of every length up to 70 that differ in one byte, or in length.
@@ -334,7 +375,7 @@ mod tests {
         column.push(b"kept").unwrap();
         assert_eq!(column.push(&[0xff]), Err(NotUtf8));
         column.rollback(&mut marks.drain(..));
-        assert_eq!(column.values, b"kept");
+        assert_eq!(column.values[..column.values_bytes()], *b"\x04kept");
         column.push(b"later").unwrap();
         column.push(b"refused").unwrap();
         assert_eq!(values_of(&column), [&b"kept"[..], b"later", b"refused"]);
@@ -356,7 +397,7 @@ mod tests {
         assert_is_small(&column);
         column.push(b"kept").unwrap();
         assert_eq!(values_of(&column), [b"kept"; 2]);
-        assert_eq!(column.ends.len(), 1);
+        assert_eq!(column.entries.len(), 1);
     }
 
     /// Scenario: one chunk has 300,000 distinct values, the next ones have one.

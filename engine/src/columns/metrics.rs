@@ -208,12 +208,14 @@ impl DistributionColumns {
         self.quantiles.offsets.fill(quantiles, rows);
     }
 
-    pub(crate) fn push_explicit_bound(&mut self, bound: f64) {
-        self.explicit_bounds.push(bound.to_le_bytes());
+    /// Doubles, each as its bytes, lowest first.
+    pub(crate) fn push_explicit_bounds(&mut self, bounds: &[[u8; 8]]) {
+        self.explicit_bounds.extend(bounds);
     }
 
-    pub(crate) fn push_bucket_count(&mut self, count: u64) {
-        self.bucket_counts.push(count.to_le_bytes());
+    /// Integers, each as its bytes, lowest first.
+    pub(crate) fn push_bucket_counts(&mut self, counts: &[[u8; 8]]) {
+        self.bucket_counts.extend(counts);
     }
 
     pub(crate) fn push_positive_count(&mut self, count: u64) {

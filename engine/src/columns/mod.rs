@@ -8,6 +8,7 @@ mod column;
 mod fixed;
 mod logs;
 mod lowcard;
+mod lz4;
 mod metrics;
 mod nested;
 mod numbers;
@@ -19,10 +20,11 @@ mod seal;
 mod series;
 mod set;
 mod strings;
+mod text;
 mod traces;
 mod varint;
 
-pub(crate) use attributes::{Attributes, OwnedAttribute};
+pub(crate) use attributes::{Attributes, OwnedAttribute, Value};
 #[cfg(feature = "stages")]
 pub(crate) use block::checksum;
 pub(crate) use block::{BlockWriter, Compressor, empty_block};
@@ -39,6 +41,7 @@ pub(crate) use seal::{ColumnSet, NANOS_AN_HOUR};
 pub(crate) use series::{Metric, MetricHash, Series, series_key};
 pub(crate) use set::Columns;
 pub(crate) use strings::Strings;
+pub(crate) use text::Text;
 pub(crate) use traces::{Event, Link, SpanRow, TraceColumns};
 pub(crate) use varint::push_varint;
 

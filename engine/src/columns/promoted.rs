@@ -5,7 +5,7 @@ use spanmill_schema::{Promoted, PromotedKind, ValueType};
 
 use super::block::BlockWriter;
 use super::column::{Buffer, Column, Picked};
-use super::{Attributes, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Strings};
+use super::{Attributes, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Strings, Value};
 
 /// See the module.
 #[derive(Default)]
@@ -49,46 +49,44 @@ impl Promotion {
     /// attribute tells at once whether it is promoted and which column it goes to.
     pub(crate) fn claim_keys(&self, attributes: &mut Attributes) -> Result<(), NotUtf8> {
         for key in &self.keys {
-            attributes.key_of(key)?;
+            attributes.key_of(key[..].into())?;
         }
         Ok(())
     }
 
-    /// Takes the value if `key` is promoted, its type fits, and this row has none yet.
+    /// Whether `key` is that of a promoted attribute.
     #[inline]
-    pub(crate) fn take(
-        &mut self,
-        key: u32,
-        kind: ValueType,
-        value: &[u8],
-    ) -> Result<bool, NotUtf8> {
+    pub(crate) fn has(&self, key: u32) -> bool {
+        (key as usize) < self.columns.len()
+    }
+
+    /// Takes the value if `key` is promoted, its type fits, and this row has none yet.
+    pub(crate) fn take(&mut self, key: u32, value: Value<'_>) -> Result<bool, NotUtf8> {
         let Some(column) = self.columns.get_mut(key as usize) else {
             return Ok(false);
         };
         if column.rows() > self.rows {
             return Ok(false);
         }
-        let is_text = kind == ValueType::String && !value.is_empty();
-        match column {
-            Typed::Keyword(column) if is_text => {
+        match (column, value) {
+            // An empty text and a 0 mean "absent" in the typed columns.
+            (Typed::Keyword(column), Value::Text(ValueType::String, text))
+                if !text.bytes().is_empty() =>
+            {
                 fill_dictionary(column, self.rows)?;
-                column.push(value)?;
+                column.push_text(text)?;
             }
-            Typed::Text(column) if is_text => {
+            (Typed::Text(column), Value::Text(ValueType::String, text))
+                if !text.bytes().is_empty() =>
+            {
                 column.push_run(b"", self.rows - column.rows());
-                column.push(value);
+                column.push_text(text);
             }
-            Typed::U16(column) if kind == ValueType::Int => {
-                let Some(number) = number::<u16>(value) else {
-                    return Ok(false);
-                };
+            (Typed::U16(column), Value::Int(number @ 1..=0xffff)) => {
                 column.fill([0; 2], self.rows);
-                column.push(number.to_le_bytes());
+                column.push((number as u16).to_le_bytes());
             }
-            Typed::I64(column) if kind == ValueType::Int => {
-                let Some(number) = number::<i64>(value) else {
-                    return Ok(false);
-                };
+            (Typed::I64(column), Value::Int(number)) if number != 0 => {
                 column.fill([0; 8], self.rows);
                 column.push(number.to_le_bytes());
             }
@@ -120,12 +118,6 @@ impl Promotion {
 /// Appends "absent" up to `rows` rows.
 fn fill_dictionary(column: &mut LowCardinality, rows: usize) -> Result<(), NotUtf8> {
     column.push_run(b"", rows - column.rows())
-}
-
-/// The number that an integer's decimal text stands for, if the column can hold it; 0 means "absent".
-fn number<N: std::str::FromStr + Default + PartialEq>(text: &[u8]) -> Option<N> {
-    let number = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (number != N::default()).then_some(number)
 }
 
 impl Typed {

@@ -1,11 +1,11 @@
 //! The attributes of rows: the typed columns of those that are promoted, and the map of all others.
 
-use spanmill_schema::{Promoted, ValueType};
+use spanmill_schema::Promoted;
 
 use super::block::BlockWriter;
 use super::column::{Column, Picked, buffer_group};
 use super::promoted::Promotion;
-use super::{Attributes, DICTIONARY_ENTRY_BYTES, NotUtf8};
+use super::{Attributes, DICTIONARY_ENTRY_BYTES, NotUtf8, Text, Value};
 
 buffer_group! {
     /// See the module.
@@ -25,22 +25,17 @@ impl RowAttributes {
     }
 
     /// Appends an attribute to the row that is being built: to its typed column when it is promoted
-    /// and of the right type, to the map otherwise. `value` is UTF-8.
-    #[inline]
-    pub(crate) fn push(
-        &mut self,
-        key: &[u8],
-        kind: ValueType,
-        value: &[u8],
-    ) -> Result<(), NotUtf8> {
+    /// and of the right type, to the map otherwise.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, key: Text<'_>, value: Value<'_>) -> Result<(), NotUtf8> {
         if self.map.has_no_keys() {
             self.promoted.claim_keys(&mut self.map)?;
         }
         let key = self.map.key_of(key)?;
-        if self.promoted.take(key, kind, value)? {
+        if self.promoted.has(key) && self.promoted.take(key, value)? {
             return Ok(());
         }
-        self.map.push_by_key(key, kind, value);
+        self.map.push_by_key(key, value);
         Ok(())
     }
 

@@ -1,8 +1,10 @@
 //! Rows of `otel_metric_series`, and the memory of which series this shard has written for which days, so
 //! that a series costs its row once a day and a hash per point after that.
 
+use std::hash::BuildHasher as _;
+
 use cityhash_102_rs::city_hash_128;
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use spanmill_schema::TableId;
 
 use crate::limits::SERIES_MAX;
@@ -71,6 +73,7 @@ pub(crate) fn series_key(encoded: &[u8]) -> SeriesKey {
 }
 
 struct Remembered {
+    key: SeriesKey,
     id: u64,
     /// Days (UTC, since 1970) that rows were written for, and all between them.
     first_day: u16,
@@ -80,12 +83,30 @@ struct Remembered {
 /// See the module.
 pub(crate) struct Series {
     pub(super) columns: SeriesColumns,
-    remembered: HashMap<SeriesKey, Remembered>,
+    /// In the order in which they came first. Senders keep to their order, so the series of the next point is
+    /// nearly always the one behind the last.
+    remembered: Vec<Remembered>,
+    /// Places in `remembered` by key.
+    lookup: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// The place of the last one that was looked for and found.
+    last: usize,
     /// Past so many, memory starts over, and series that are seen again are written again (the table merges
     /// their rows).
     remembered_max: usize,
     /// What was remembered since the request began, so that a refused one can be taken back.
     added: Vec<SeriesKey>,
+}
+
+impl Remembered {
+    /// Keeps the place, and holds no day.
+    fn forget(&mut self) {
+        (self.first_day, self.last_day) = (1, 0);
+    }
+
+    fn is_forgotten(&self) -> bool {
+        self.first_day > self.last_day
+    }
 }
 
 impl Metric<'_> {
@@ -133,7 +154,10 @@ impl Default for Series {
     fn default() -> Self {
         Series {
             columns: SeriesColumns::default(),
-            remembered: HashMap::default(),
+            remembered: Vec::new(),
+            lookup: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            last: 0,
             remembered_max: SERIES_MAX,
             added: Vec::new(),
         }
@@ -148,10 +172,22 @@ impl Series {
 
     /// The id of a series whose row was written for the day of `timestamp` (Unix nanoseconds).
     #[inline]
-    pub(crate) fn known(&self, key: SeriesKey, timestamp: u64) -> Option<u64> {
-        let found = self.remembered.get(&key)?;
+    pub(crate) fn known(&mut self, key: SeriesKey, timestamp: u64) -> Option<u64> {
+        let next = self.remembered.get(self.last + 1);
+        let place = match next.is_some_and(|next| next.key == key) {
+            true => self.last + 1,
+            false => self.find(key)?,
+        };
+        self.last = place;
+        let found = &self.remembered[place];
         let day = day(timestamp);
         (found.first_day <= day && day <= found.last_day).then_some(found.id)
+    }
+
+    fn find(&self, key: SeriesKey) -> Option<usize> {
+        let is_it = |place: &u32| self.remembered[*place as usize].key == key;
+        let place = self.lookup.find(self.hasher.hash_one(key), is_it)?;
+        Some(*place as usize)
     }
 
     /// Adds the row of a series with a point at `timestamp` and remembers it. `room` is overwritten.
@@ -190,20 +226,51 @@ impl Series {
         if self.remembered.len() >= self.remembered_max {
             self.forget();
         }
-        // A range that grew in a refused request is forgotten with it: one row more, nothing wrong.
-        let entry = self.remembered.entry(key).or_insert(Remembered {
+        self.added.push(key);
+        if let Some(place) = self.find(key) {
+            let known = &mut self.remembered[place];
+            if known.is_forgotten() {
+                (known.first_day, known.last_day) = (day, day);
+            }
+            known.first_day = known.first_day.min(day);
+            known.last_day = known.last_day.max(day);
+            return;
+        }
+        self.last = self.remembered.len();
+        self.remembered.push(Remembered {
+            key,
             id,
             first_day: day,
             last_day: day,
         });
-        entry.first_day = entry.first_day.min(day);
-        entry.last_day = entry.last_day.max(day);
-        self.added.push(key);
+        let (remembered, hasher) = (&self.remembered, &self.hasher);
+        let hash_of = |place: &u32| hasher.hash_one(remembered[*place as usize].key);
+        let place = self.last as u32;
+        self.lookup
+            .insert_unique(hasher.hash_one(key), place, hash_of);
+    }
+
+    /// Forgets a series that a refused request added. A range that grew in such a request is forgotten with it:
+    /// one row more, nothing wrong.
+    fn take_back(&mut self, key: SeriesKey) {
+        let remembered = &mut self.remembered;
+        let is_it = |place: &u32| remembered[*place as usize].key == key;
+        let Ok(found) = self.lookup.find_entry(self.hasher.hash_one(key), is_it) else {
+            return;
+        };
+        let place = *found.get() as usize;
+        if place + 1 == remembered.len() {
+            found.remove();
+            remembered.pop();
+        } else {
+            remembered[place].forget();
+        }
     }
 
     /// Forgets which series were written, because rows may not have arrived: they are written again.
     pub(crate) fn forget(&mut self) {
         self.remembered.clear();
+        self.lookup.clear();
     }
 
     /// A request begins: what was remembered before stays.
@@ -219,8 +286,11 @@ impl Buffer for Series {
     }
 
     fn rollback(&mut self, marks: &mut std::vec::Drain<'_, usize>) {
-        for key in self.added.drain(next_mark(marks)..) {
-            self.remembered.remove(&key);
+        let added = next_mark(marks);
+        while self.added.len() > added
+            && let Some(key) = self.added.pop()
+        {
+            self.take_back(key);
         }
         self.columns.rollback(marks);
     }
@@ -322,6 +392,30 @@ mod tests {
         assert!(!others.contains(&first));
     }
 
+    /// Scenario: points of several series in one order, in another, and with one left out; then all are forgotten.
+    /// Guarantee: the guess at the next series never changes which one is found.
+    #[test]
+    fn series_are_found_in_any_order() {
+        let scope = Scope::default();
+        let metric = metric(b"m", &scope);
+        let mut series = Series::default();
+        let room = &mut Vec::new();
+        let mut ids = Vec::new();
+        for key in 0..5_u8 {
+            let hash = [key; 16];
+            let id = series.add(key.into(), &metric, &hash, &[], 0, room);
+            ids.push(Some(id.unwrap()));
+        }
+        for order in [&[0, 1, 2, 3, 4][..], &[4, 2, 0, 1, 3], &[0, 2, 3, 4, 0, 0]] {
+            for key in order {
+                assert_eq!(series.known(*key as u128, 0), ids[*key]);
+            }
+        }
+        assert_eq!(series.known(5, 0), None);
+        series.forget();
+        assert!((0..5).all(|key| series.known(key, 0).is_none()));
+    }
+
     /// Scenario: points of one series on day 10, on day 12, between them, and before; then a refused request
     /// that brought a new series and a new day of the known one.
     /// Guarantee: a row is due for days outside the range that rows cover; what a refused request added
@@ -344,14 +438,23 @@ mod tests {
         assert_eq!(series.known(1, 9 * NANOS_A_DAY), None);
         assert_eq!(series.columns.rows(), 2);
 
+        add(&mut series, 5, 12);
+
         series.begin_request();
         let mut marks = Vec::new();
         series.mark(&mut marks);
         add(&mut series, 1, 13);
         add(&mut series, 2, 13);
+        add(&mut series, 3, 13);
         series.rollback(&mut marks.drain(..));
-        assert_eq!(series.known(1, 13 * NANOS_A_DAY), None);
-        assert_eq!(series.known(2, 13 * NANOS_A_DAY), None);
-        assert_eq!(series.columns.rows(), 2);
+        for key in [1, 2, 3] {
+            assert_eq!(series.known(key, 13 * NANOS_A_DAY), None);
+        }
+        assert_eq!(series.known(5, 12 * NANOS_A_DAY), Some(id));
+        assert_eq!(series.columns.rows(), 3);
+        assert_eq!(series.remembered.len(), 2, "what was new takes no place");
+        add(&mut series, 1, 13);
+        assert_eq!(series.known(1, 13 * NANOS_A_DAY), Some(id));
+        assert_eq!(series.known(1, 12 * NANOS_A_DAY), None);
     }
 }

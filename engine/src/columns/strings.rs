@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 
 use super::block::BlockWriter;
 use super::column::{Buffer, Column, Picked, next_mark};
+use super::text::Text;
 use super::varint::{push_varint, split_varint};
 use super::{clear_buffer, truncate_buffer};
 
@@ -24,6 +25,16 @@ impl Strings {
         push_varint(&mut self.bytes, value.len() as u64);
         self.bytes.extend_from_slice(value);
         self.rows += 1;
+    }
+
+    /// Appends one value, as `push` does.
+    #[inline]
+    pub(crate) fn push_text(&mut self, value: Text<'_>) {
+        if value.push_short(&mut self.bytes) {
+            self.rows += 1;
+        } else {
+            self.push(value.bytes());
+        }
     }
 
     /// Appends the same value `rows` times.

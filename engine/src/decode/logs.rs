@@ -4,7 +4,7 @@ use super::growth::RECORD;
 use super::request::{Place, Rows, Walk};
 use super::value::{Merged, any_value_text, attribute};
 use super::wire::Reader;
-use super::{DecodeError, small_enum, storable_time, utf8};
+use super::{DecodeError, small_enum, storable_time};
 use crate::columns::{ColumnSet as _, LogColumns, LogRow, ResourceId, Scope};
 use spanmill_schema::ValueType;
 
@@ -68,9 +68,10 @@ fn record(message: &[u8], logs: &mut LogColumns, walk: &mut Walk<'_>) -> Result<
             2 => row.severity_number = small_enum(reader.varint(wire)?),
             3 => row.severity_text = reader.bytes(wire)?,
             5 => body.push(reader.bytes(wire)?)?,
-            6 => attribute(reader.bytes(wire)?, &mut walk.text, |key, kind, value| {
-                logs.attributes().push(key, kind, value)
-            })?,
+            6 => {
+                let (key, value) = attribute(reader.bytes_and_behind(wire)?, &mut walk.text)?;
+                logs.attributes().push(key, value)?;
+            }
             7 => row.dropped_attributes = reader.varint(wire)? as u32,
             8 => row.flags = reader.fixed32(wire)?,
             9 => row.trace_id = correlation(reader.bytes(wire)?),
@@ -91,9 +92,7 @@ fn record(message: &[u8], logs: &mut LogColumns, walk: &mut Walk<'_>) -> Result<
         .check(row.timestamp, "log_record.time_unix_nano")?;
     row.timestamp = storable_time(row.timestamp);
     row.observed_timestamp = storable_time(row.observed_timestamp);
-    walk.text.clear();
-    row.body_type = any_value_text(&body, &mut walk.text)?;
-    row.body = utf8(&walk.text)?;
+    (row.body_type, row.body) = any_value_text(&body, &mut walk.text)?;
     Ok(logs.end_record(&row)?)
 }
 

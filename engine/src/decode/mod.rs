@@ -81,7 +81,7 @@ pub(crate) struct Walked {
 }
 
 /// Why a request's body, or a row in it, is refused for good. The text goes to the client.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecodeError {
     /// The bytes are no protobuf message of the expected type.
     #[error("the body is not the protobuf message it should be: {0}")]

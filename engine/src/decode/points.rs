@@ -50,7 +50,9 @@ pub(super) fn histogram_point(
     columns: &mut MetricColumns,
     walk: &mut Walk<'_>,
 ) -> Result<(), DecodeError> {
+    const EXEMPLARS: u32 = 8;
     const ATTRIBUTES: u32 = 9;
+    let mut has_exemplars = false;
     let mut row = begin_point(of, walk);
     let mut values = Distribution::default();
     let buckets = columns.begin_distribution();
@@ -62,10 +64,12 @@ pub(super) fn histogram_point(
             3 => row.timestamp = reader.fixed64(wire)?,
             4 => values.count = reader.fixed64(wire)?,
             5 => values.sum = Some(double(&mut reader, wire)?),
-            6 => reader.each_fixed64(wire, |count| buckets.push_bucket_count(count))?,
-            7 => reader.each_fixed64(wire, |bits| {
-                buckets.push_explicit_bound(f64::from_bits(bits));
-            })?,
+            6 => buckets.push_bucket_counts(reader.fixed64s(wire)?),
+            7 => buckets.push_explicit_bounds(reader.fixed64s(wire)?),
+            EXEMPLARS => {
+                reader.bytes(wire)?;
+                has_exemplars = true;
+            }
             ATTRIBUTES => push_attribute(reader.bytes(wire)?, &mut walk.room),
             10 => row.flags = reader.varint(wire)? as u32,
             11 => values.min = Some(double(&mut reader, wire)?),
@@ -74,7 +78,9 @@ pub(super) fn histogram_point(
         }
     }
     buckets.end_row(&values);
-    exemplars(message, 8, columns, &mut walk.text)?;
+    if has_exemplars {
+        exemplars(message, EXEMPLARS, columns, &mut walk.text)?;
+    }
     end_point(row, message, ATTRIBUTES, of, columns, walk)
 }
 
@@ -86,6 +92,8 @@ pub(super) fn exponential_point(
     walk: &mut Walk<'_>,
 ) -> Result<(), DecodeError> {
     const ATTRIBUTES: u32 = 1;
+    const EXEMPLARS: u32 = 11;
+    let mut has_exemplars = false;
     let mut row = begin_point(of, walk);
     let mut values = Distribution::default();
     let buckets = columns.begin_distribution();
@@ -108,6 +116,10 @@ pub(super) fn exponential_point(
                 exponential_buckets(message, offset, |count| buckets.push_negative_count(count))?;
             }
             10 => row.flags = reader.varint(wire)? as u32,
+            EXEMPLARS => {
+                reader.bytes(wire)?;
+                has_exemplars = true;
+            }
             12 => values.min = Some(double(&mut reader, wire)?),
             13 => values.max = Some(double(&mut reader, wire)?),
             14 => values.zero_threshold = double(&mut reader, wire)?,
@@ -115,7 +127,9 @@ pub(super) fn exponential_point(
         }
     }
     buckets.end_row(&values);
-    exemplars(message, 11, columns, &mut walk.text)?;
+    if has_exemplars {
+        exemplars(message, EXEMPLARS, columns, &mut walk.text)?;
+    }
     end_point(row, message, ATTRIBUTES, of, columns, walk)
 }
 
@@ -237,9 +251,10 @@ fn exemplar(
             4 => row.span_id = correlation(reader.bytes(wire)?),
             5 => row.trace_id = correlation(reader.bytes(wire)?),
             6 => row.number = Number::Int(reader.fixed64(wire)? as i64),
-            7 => attribute(reader.bytes(wire)?, text, |key, kind, value| {
-                columns.exemplar_attributes().push(key, kind, value)
-            })?,
+            7 => {
+                let (key, value) = attribute(reader.bytes_and_behind(wire)?, text)?;
+                columns.exemplar_attributes().push(key, value)?;
+            }
             _ => reader.skip(field, wire)?,
         }
     }

@@ -6,11 +6,11 @@ use super::DecodeError;
 const REASONS_MAX: usize = 4;
 
 /// See the module.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Rejected {
     /// Rows left out.
     pub(crate) rows: usize,
-    reasons: Vec<(DecodeError, usize)>,
+    reasons: [Option<(DecodeError, usize)>; REASONS_MAX],
 }
 
 impl Rejected {
@@ -20,11 +20,12 @@ impl Rejected {
             return;
         }
         self.rows += rows;
-        let known = self.reasons.iter_mut().find(|(known, _)| *known == reason);
-        if let Some((_, count)) = known {
-            *count += rows;
-        } else if self.reasons.len() < REASONS_MAX {
-            self.reasons.push((reason, rows));
+        for place in &mut self.reasons {
+            let (known, count) = place.get_or_insert((reason, 0));
+            if *known == reason {
+                *count += rows;
+                return;
+            }
         }
     }
 }
@@ -32,7 +33,7 @@ impl Rejected {
 impl std::fmt::Display for Rejected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut rest = self.rows;
-        for (at, (reason, rows)) in self.reasons.iter().enumerate() {
+        for (at, (reason, rows)) in self.reasons.iter().flatten().enumerate() {
             let separator = if at == 0 { "" } else { "; " };
             write!(f, "{separator}{rows} refused: {reason}")?;
             rest -= rows;

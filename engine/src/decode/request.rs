@@ -1,6 +1,7 @@
 //! The walk that the three signals share: an Export request is resources, below them scopes, below those
 //! the signal's own items (spans, log records, metrics), which `Rows` reads. Fields come in any order, so
-//! each level is looked through for what all below it need before anything below is read.
+//! each level is looked through for what all below it need before anything below is read. Rows that hold their
+//! scope need it only when they are done.
 
 use std::rc::Rc;
 
@@ -8,13 +9,13 @@ use super::allowance::Allowance;
 use super::rejected::Rejected;
 use super::resource::{read_scope, repeated_bytes, resolve};
 use super::value::Merged;
-use super::wire::Reader;
+use super::wire::{Reader, WireType};
 use super::{Arrival, DecodeError, SCOPE_BYTES_MAX};
 use crate::columns::{Buffer as _, ColumnSet, NANOS_AN_HOUR, ResourceId, Resources, Scope, Series};
 
 /// One signal's columns, as the common walk fills them.
 pub(super) trait Rows: ColumnSet + Sized {
-    /// Whether each row holds its scope's attributes.
+    /// Whether each row holds its scope, which is then filled in when the scope ends.
     const HOLD_SCOPE: bool;
 
     /// Reads one item and appends its rows.
@@ -45,6 +46,7 @@ pub(super) trait Rows: ColumnSet + Sized {
 pub(super) struct Place<'a> {
     pub(super) resource: ResourceId,
     pub(super) service: &'a [u8],
+    /// Empty for rows that hold it: they get it in the end.
     pub(super) scope: &'a Scope<'a>,
 }
 
@@ -144,16 +146,41 @@ impl<'c> Walk<'c> {
         service: &[u8],
         rows: &mut R,
     ) -> Result<(), DecodeError> {
-        let (scope, schema_url) = look_ahead(message)?;
         let owned = self.owned();
-        self.own(scope.parts(), 3, rows)?;
-        let scope = &read_scope(&scope, schema_url)?;
-        let place = Place {
+        let place = |scope| Place {
             resource,
             service,
             scope,
         };
+        if !R::HOLD_SCOPE {
+            let (scope, schema_url) = look_ahead(message)?;
+            self.own(scope.parts(), 3, rows)?;
+            let scope = read_scope(&scope, schema_url)?;
+            self.items(message, &place(&scope), rows)?;
+            self.disown(owned);
+            return Ok(());
+        }
+        // A look ahead would touch every row's memory once more.
         let before = rows.rows();
+        let (scope, schema_url) = self.items(message, &place(&Scope::default()), rows)?;
+        self.own(scope.parts(), 3, rows)?;
+        let scope = read_scope(&scope, schema_url)?;
+        let times = rows.rows() - before;
+        self.repeat(repeated_bytes(&scope.attributes), times)?;
+        self.repeat(scope.dictionary_bytes(), partitions(rows, before))?;
+        self.grow(scope.stored_bytes(times), rows)?;
+        self.disown(owned);
+        rows.end_scope(&scope)
+    }
+
+    /// Reads the items in a scope, and gives what else there is.
+    fn items<'m, R: Rows>(
+        &mut self,
+        message: &'m [u8],
+        place: &Place<'_>,
+        rows: &mut R,
+    ) -> Result<Head<'m>, DecodeError> {
+        let mut head = Head::default();
         let mut reader = Reader::new(message);
         while let Some((field, wire)) = reader.tag()? {
             match field {
@@ -162,20 +189,13 @@ impl<'c> Walk<'c> {
                     self.step(
                         rows,
                         || R::count(message),
-                        |walk, rows| rows.item(message, &place, walk),
+                        |walk, rows| rows.item(message, place, walk),
                     )?;
                 }
-                _ => reader.skip(field, wire)?,
+                _ => read_head(&mut head, field, wire, &mut reader)?,
             }
         }
-        if R::HOLD_SCOPE {
-            let times = rows.rows() - before;
-            self.repeat(repeated_bytes(&scope.attributes), times)?;
-            self.repeat(scope.dictionary_bytes(), partitions(rows, before))?;
-            self.grow(scope.stored_bytes(times), rows)?;
-        }
-        self.disown(owned);
-        rows.end_scope(scope)
+        Ok(head)
     }
 
     /// Does one part of the walk. When bad rows are left out and this part is bad for a reason of its own,
@@ -190,6 +210,7 @@ impl<'c> Walk<'c> {
         if self.rejected.is_none() {
             return part(self, rows);
         }
+        let rejected = self.rejected;
         let mut marks = Vec::new();
         rows.mark(&mut marks);
         self.resources.mark(&mut marks);
@@ -198,6 +219,7 @@ impl<'c> Walk<'c> {
         match part(self, rows) {
             Err(error) if !error.is_of_request() => {
                 self.disown(owned);
+                self.rejected = rejected;
                 let mut marks = marks.drain(..);
                 rows.rollback(&mut marks);
                 self.resources.rollback(&mut marks);
@@ -233,19 +255,31 @@ pub(super) fn partitions<R: Rows>(rows: &R, from: usize) -> usize {
         .count()
 }
 
-/// Fields 1 (resource or scope) and 3 (schema URL) of a message whose field 2 is walked later.
-fn look_ahead(message: &[u8]) -> Result<(Merged<'_>, &[u8]), DecodeError> {
-    let mut head = Merged::default();
-    let mut schema_url = &[][..];
+/// Fields 1 (resource or scope) and 3 (schema URL) of a message whose field 2 is walked.
+type Head<'m> = (Merged<'m>, &'m [u8]);
+
+/// The head of a message whose field 2 is walked later.
+fn look_ahead(message: &[u8]) -> Result<Head<'_>, DecodeError> {
+    let mut head = Head::default();
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag()? {
-        match field {
-            1 => head.push(reader.bytes(wire)?)?,
-            3 => schema_url = reader.bytes(wire)?,
-            _ => reader.skip(field, wire)?,
-        }
+        read_head(&mut head, field, wire, &mut reader)?;
     }
-    Ok((head, schema_url))
+    Ok(head)
+}
+
+fn read_head<'m>(
+    (message, schema_url): &mut Head<'m>,
+    field: u32,
+    wire: WireType,
+    reader: &mut Reader<'m>,
+) -> Result<(), DecodeError> {
+    match field {
+        1 => message.push(reader.bytes(wire)?)?,
+        3 => *schema_url = reader.bytes(wire)?,
+        _ => reader.skip(field, wire)?,
+    }
+    Ok(())
 }
 
 /// The sum of `count` over the messages in field 2; of a broken message, those before it breaks.

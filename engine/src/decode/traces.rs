@@ -65,9 +65,10 @@ fn span(
             6 => row.kind = small_enum(reader.varint(wire)?),
             7 => row.start = reader.fixed64(wire)?,
             8 => end = reader.fixed64(wire)?,
-            9 => attribute(reader.bytes(wire)?, text, |key, kind, value| {
-                traces.attributes().push(key, kind, value)
-            })?,
+            9 => {
+                let (key, value) = attribute(reader.bytes_and_behind(wire)?, text)?;
+                traces.attributes().push(key, value)?;
+            }
             10 => row.dropped_attributes = reader.varint(wire)? as u32,
             11 => event(reader.bytes(wire)?, traces, text)?,
             12 => row.dropped_events = reader.varint(wire)? as u32,
@@ -108,9 +109,10 @@ fn event(message: &[u8], traces: &mut TraceColumns, text: &mut Vec<u8>) -> Resul
         match field {
             1 => event.timestamp = storable_time(reader.fixed64(wire)?),
             2 => event.name = reader.bytes(wire)?,
-            3 => attribute(reader.bytes(wire)?, text, |key, kind, value| {
-                traces.event_attributes().push(key, kind, value)
-            })?,
+            3 => {
+                let (key, value) = attribute(reader.bytes_and_behind(wire)?, text)?;
+                traces.event_attributes().push(key, value)?;
+            }
             4 => event.dropped_attributes = reader.varint(wire)? as u32,
             _ => reader.skip(field, wire)?,
         }
@@ -127,9 +129,10 @@ fn link(message: &[u8], traces: &mut TraceColumns, text: &mut Vec<u8>) -> Result
             1 => trace_id = reader.bytes(wire)?,
             2 => span_id = reader.bytes(wire)?,
             3 => link.trace_state = utf8(reader.bytes(wire)?)?,
-            4 => attribute(reader.bytes(wire)?, text, |key, kind, value| {
-                traces.link_attributes().push(key, kind, value)
-            })?,
+            4 => {
+                let (key, value) = attribute(reader.bytes_and_behind(wire)?, text)?;
+                traces.link_attributes().push(key, value)?;
+            }
             5 => link.dropped_attributes = reader.varint(wire)? as u32,
             6 => link.flags = reader.fixed32(wire)?,
             _ => reader.skip(field, wire)?,

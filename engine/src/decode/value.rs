@@ -10,7 +10,7 @@ use spanmill_schema::ValueType;
 
 use super::wire::Reader;
 use super::{DecodeError, PARTS_MAX, VALUE_DEPTH_MAX, utf8};
-use crate::columns::OwnedAttribute;
+use crate::columns::{OwnedAttribute, Text, Value};
 
 /// A field that protobuf merges when it comes more than once: its encodings, which read one after the
 /// other are the merged message. They are not copied together, because merged fields nest: 64 copies of
@@ -77,27 +77,34 @@ enum AnyValue<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Reads one `KeyValue` and hands key, type and text to `take`. `text` is room to write in.
-#[inline]
-pub(super) fn attribute<E>(
-    key_value: &[u8],
-    text: &mut Vec<u8>,
-    take: impl FnOnce(&[u8], ValueType, &[u8]) -> Result<(), E>,
-) -> Result<(), DecodeError>
-where
-    DecodeError: From<E>,
-{
-    if let Some((key, string)) = common_string(key_value) {
-        return Ok(take(key, ValueType::String, utf8(string)?)?);
+/// Reads one `KeyValue` as key and value. `behind` begins with the message and may go on behind it; `text` is
+/// room to write in.
+#[inline(always)]
+pub(super) fn attribute<'t>(
+    (message, behind): (&'t [u8], &'t [u8]),
+    text: &'t mut Vec<u8>,
+) -> Result<(Text<'t>, Value<'t>), DecodeError> {
+    match common(message, behind) {
+        Some(attribute) => Ok(attribute),
+        None => any_attribute(message, text),
     }
-    let (key, value) = read_key_value(key_value)?;
-    let value = read_any_value(&value)?;
-    if let AnyValue::String(string) = value {
-        return Ok(take(key, ValueType::String, utf8(string)?)?);
-    }
-    text.clear();
-    let kind = write_text(&value, text)?;
-    Ok(take(key, kind, text)?)
+}
+
+#[inline(never)]
+fn any_attribute<'t>(
+    message: &'t [u8],
+    text: &'t mut Vec<u8>,
+) -> Result<(Text<'t>, Value<'t>), DecodeError> {
+    let (key, value) = read_key_value(message)?;
+    let value = match read_any_value(&value)? {
+        AnyValue::Int(number) => Value::Int(number),
+        AnyValue::String(string) => Value::Text(ValueType::String, utf8(string)?.into()),
+        value => {
+            text.clear();
+            Value::Text(write_text(&value, text)?, text[..].into())
+        }
+    };
+    Ok((key.into(), value))
 }
 
 /// Reads one `KeyValue` into owned parts, for what is read once and used for many rows.
@@ -106,45 +113,61 @@ pub(super) fn owned_attribute(
     text: &mut Vec<u8>,
     into: &mut Vec<OwnedAttribute>,
 ) -> Result<(), DecodeError> {
-    attribute(key_value, text, |key, kind, value| {
-        into.push(OwnedAttribute {
-            key: utf8(key)?.to_vec(),
-            kind,
-            value: value.to_vec(),
-        });
-        Ok::<(), DecodeError>(())
-    })
+    let (key, value) = attribute((key_value, key_value), text)?;
+    let (kind, value) = match value {
+        Value::Text(kind, text) => (kind, text.bytes().to_vec()),
+        Value::Int(number) => (ValueType::Int, number.to_string().into_bytes()),
+    };
+    into.push(OwnedAttribute {
+        key: utf8(key.bytes())?.to_vec(),
+        kind,
+        value,
+    });
+    Ok(())
 }
 
-/// Writes the text of an `AnyValue` that is no attribute's, and gives its type.
-pub(super) fn any_value_text(
-    message: &Merged<'_>,
-    text: &mut Vec<u8>,
-) -> Result<ValueType, DecodeError> {
-    write_text(&read_any_value(message)?, text)
+/// Type and text of an `AnyValue` that is no attribute's. `text` is room to write in.
+pub(super) fn any_value_text<'t>(
+    message: &Merged<'t>,
+    text: &'t mut Vec<u8>,
+) -> Result<(ValueType, &'t [u8]), DecodeError> {
+    match read_any_value(message)? {
+        AnyValue::String(string) => Ok((ValueType::String, utf8(string)?)),
+        value => {
+            text.clear();
+            Ok((write_text(&value, text)?, text))
+        }
+    }
 }
 
-/// Key and text of a `KeyValue` in the form that nearly every sender writes: the key, then a value that is
-/// one string, each length in one byte. `None` means no more than "read it the long way".
-#[inline]
-fn common_string(message: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Key and value of a `KeyValue` in the form that nearly every sender writes: the key, then a value that is one
+/// string in ASCII or one integer, each length in one byte. `None` means no more than "read it the long way".
+#[inline(always)]
+fn common<'a>(message: &'a [u8], behind: &'a [u8]) -> Option<(Text<'a>, Value<'a>)> {
     const KEY: u8 = 0x0a;
     const VALUE: u8 = 0x12;
     const STRING: u8 = 0x0a;
-    const ONE_BYTE: u8 = 0x7f;
-    let (&[key_tag, key_length], rest) = message.split_first_chunk()?;
-    if key_tag != KEY || key_length > ONE_BYTE {
+    const INT: u8 = 0x18;
+    if *message.first()? != KEY {
         return None;
     }
-    let (key, rest) = rest.split_at_checked(usize::from(key_length))?;
-    let (&[value_tag, value_length, string_tag, string_length], string) =
-        rest.split_first_chunk()?;
-    let is_common = value_tag == VALUE
-        && string_tag == STRING
-        && value_length <= ONE_BYTE
-        && usize::from(value_length) == string.len() + 2
-        && usize::from(string_length) == string.len();
-    is_common.then_some((key, string))
+    let key = Text::at_start_of(behind.get(1..)?)?;
+    let value_at = 2 + key.bytes().len();
+    let (&[value_tag, value_length, kind], value) = message.get(value_at..)?.split_first_chunk()?;
+    if value_tag != VALUE || value_length >= 0x80 || usize::from(value_length) != value.len() + 1 {
+        return None;
+    }
+    let value = match kind {
+        STRING => {
+            let text = Text::at_start_of(behind.get(value_at + 3..)?)?;
+            // What is no ASCII is checked the long way.
+            let is_common = text.bytes().len() + 1 == value.len() && text.is_ascii();
+            Value::Text(ValueType::String, is_common.then_some(text)?)
+        }
+        INT => Value::Int(Reader::only_varint(value)? as i64),
+        _ => return None,
+    };
+    Some((key, value))
 }
 
 #[inline]

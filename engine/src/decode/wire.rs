@@ -89,24 +89,34 @@ impl<'a> Reader<'a> {
         Ok(field)
     }
 
-    /// The values of a repeated 64-bit field, packed or one by one.
-    pub(crate) fn each_fixed64(
+    /// The same, and from its first byte on all that is left of the message.
+    #[inline]
+    pub(crate) fn bytes_and_behind(
         &mut self,
         found: WireType,
-        mut take: impl FnMut(u64),
-    ) -> Result<(), WireError> {
-        if found != BYTES {
-            take(self.fixed64(found)?);
-            return Ok(());
+    ) -> Result<(&'a [u8], &'a [u8]), WireError> {
+        let before = self.rest;
+        let field = self.bytes(found)?;
+        let behind = &before[before.len() - self.rest.len() - field.len()..];
+        Ok((field, behind))
+    }
+
+    /// The values of a repeated 64-bit field, packed or one: their bytes, lowest first.
+    #[inline]
+    pub(crate) fn fixed64s(&mut self, found: WireType) -> Result<&'a [[u8; 8]], WireError> {
+        let bytes = match found {
+            BYTES => self.bytes(found)?,
+            _ => {
+                need(found, FIXED64)?;
+                let (value, rest) = self.rest.split_at_checked(8).ok_or(WireError::Truncated)?;
+                self.rest = rest;
+                value
+            }
+        };
+        match bytes.as_chunks() {
+            (values, []) => Ok(values),
+            _ => Err(WireError::Truncated),
         }
-        let (values, rest) = self.bytes(found)?.as_chunks();
-        if !rest.is_empty() {
-            return Err(WireError::Truncated);
-        }
-        values
-            .iter()
-            .for_each(|value| take(u64::from_le_bytes(*value)));
-        Ok(())
     }
 
     /// The values of a repeated varint field, packed or one by one.
@@ -129,7 +139,10 @@ impl<'a> Reader<'a> {
     /// Passes over a field that nobody here knows.
     #[inline]
     pub(crate) fn skip(&mut self, field: u32, found: WireType) -> Result<(), WireError> {
-        self.skip_at(field, found, 0)
+        match found {
+            BYTES => self.bytes(BYTES).map(drop),
+            _ => self.skip_at(field, found, 0),
+        }
     }
 
     fn skip_at(&mut self, field: u32, found: WireType, depth: usize) -> Result<(), WireError> {
@@ -151,6 +164,14 @@ impl<'a> Reader<'a> {
                 needed: BYTES,
             }),
         }
+    }
+
+    /// The varint that `bytes` is all of, if it is one.
+    #[inline]
+    pub(crate) fn only_varint(bytes: &[u8]) -> Option<u64> {
+        let mut reader = Reader::new(bytes);
+        let value = reader.any_varint().ok()?;
+        reader.rest.is_empty().then_some(value)
     }
 
     #[inline]

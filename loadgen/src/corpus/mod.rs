@@ -54,6 +54,16 @@ impl Corpus {
         }
     }
 
+    /// Adds an attribute to every resource.
+    #[must_use]
+    pub fn with_resource_attribute(mut self, key: &str, value: &str) -> Self {
+        for instance in &mut self.topology.instances {
+            let attributes = &mut instance.resource.attributes;
+            attributes.push(values::text(key, value));
+        }
+        self
+    }
+
     /// Spans from `pace.start` on.
     #[must_use]
     pub fn traces(&self, pace: Pace) -> Traces<'_> {

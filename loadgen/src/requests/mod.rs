@@ -69,7 +69,12 @@ impl Template {
 /// # Errors
 /// When a request cannot be encoded.
 pub(crate) fn encode(options: &Options, run: u64, now: u64) -> Result<[Vec<Template>; 3], Error> {
-    let corpus = Corpus::new(options.seed);
+    let corpus = options
+        .resource
+        .iter()
+        .fold(Corpus::new(options.seed), |corpus, attribute| {
+            corpus.with_resource_attribute(&attribute.key, &attribute.value)
+        });
     let (count, items) = (options.distinct, options.items_per_request);
     let pace = Pace {
         start: now,
