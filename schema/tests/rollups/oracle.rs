@@ -74,6 +74,9 @@ fn row(points: &[&Point]) -> Row {
     (row.first_time, row.last_time) = (first.time, last.time);
     row.floats = floats(&samples);
     if first.kind == EXPONENTIAL {
+        // Points that lost to another of the same time count here, too: all were met.
+        let scales = points.iter().filter(|p| !p.stale).map(|p| p.scale);
+        row.scale = scales.min().unwrap_or(0);
         exponential(&samples, &mut row);
     } else if first.kind > SUM {
         let count: Vec<_> = samples.iter().map(|p| p.count).collect();
@@ -204,7 +207,6 @@ fn at_scale((offset, counts): &(i32, Vec<u64>), from: i32, scale: i32) -> BTreeM
 }
 
 fn exponential(samples: &[&Point], row: &mut Row) {
-    row.scale = samples.iter().map(|p| p.scale).min().unwrap_or(0);
     let falls = |a: &Point, b: &Point, side: fn(&Point) -> &(i32, Vec<u64>)| {
         let scale = a.scale.min(b.scale);
         let now = at_scale(side(b), b.scale, scale);
