@@ -215,6 +215,7 @@ fn exponential(samples: &[&Point], row: &mut Row) {
             .iter()
             .any(|(i, count)| now.get(i).copied().unwrap_or(0) < *count)
     };
+    let mut increase = 0.0;
     for (at, sample) in samples.iter().enumerate() {
         let before = at.checked_sub(1).map(|at| samples[at]);
         let whole = row.temporality == DELTA
@@ -226,6 +227,9 @@ fn exponential(samples: &[&Point], row: &mut Row) {
             });
         let from = if whole { None } else { before };
         let counts = whole || before.is_some();
+        if counts {
+            increase += sample.sum - from.map_or(0.0, |b| b.sum);
+        }
         let ends = (at == 0, at == samples.len() - 1);
         let add = |slots: &mut [u64], now: u64, from: u64| {
             if ends.0 {
@@ -261,6 +265,10 @@ fn exponential(samples: &[&Point], row: &mut Row) {
                 add(map.entry(index).or_default(), now, from);
             }
         }
+    }
+    // The sum starts over with the counts, even where it does not fall.
+    if !row.floats[2].is_nan() {
+        row.floats[2] = increase;
     }
     for map in [&mut row.positive, &mut row.negative] {
         map.retain(|_, slots| *slots != [0; 3]);
