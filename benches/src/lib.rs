@@ -3,8 +3,11 @@
 
 pub mod engine;
 pub mod export;
+pub mod family;
+pub mod null_http;
 pub mod null_sink;
 pub mod process;
+pub mod received;
 pub mod signal;
 
 pub use spanmill_stages::corpus;

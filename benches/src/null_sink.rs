@@ -7,8 +7,9 @@ use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+
+use crate::received::{Counter, Received};
 
 const REVISION: u64 = 54_460;
 const QUERY: u64 = 1;
@@ -31,7 +32,7 @@ const FRAME_COUNTED: usize = 9;
 pub struct NullSink {
     /// Where it listens.
     pub address: SocketAddr,
-    inserts: Arc<AtomicU64>,
+    counter: Arc<Counter>,
 }
 
 impl NullSink {
@@ -40,26 +41,36 @@ impl NullSink {
     /// # Errors
     /// When there is no port to be had.
     pub fn start() -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), Arc::default())
+    }
+
+    /// The same at an address of the caller's, counting with others.
+    ///
+    /// # Errors
+    /// When it cannot listen there.
+    pub fn start_at(address: SocketAddr, counter: Arc<Counter>) -> Result<Self> {
+        let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let inserts = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&inserts);
+        let sink = NullSink {
+            address,
+            counter: Arc::clone(&counter),
+        };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let counted = Arc::clone(&counted);
+                let counted = Arc::clone(&counter);
                 thread::spawn(move || {
                     // An engine that ends in the midst of a packet is no fault of the sink's.
                     let _ = Peer::new(stream).and_then(|mut peer| peer.serve(&counted));
                 });
             }
         });
-        Ok(NullSink { address, inserts })
+        Ok(sink)
     }
 
-    /// INSERTs that were confirmed.
+    /// What came so far.
     #[must_use]
-    pub fn inserts(&self) -> u64 {
-        self.inserts.load(Ordering::Relaxed)
+    pub fn received(&self) -> Received {
+        self.counter.received()
     }
 }
 
@@ -109,14 +120,14 @@ impl Peer {
         Ok(())
     }
 
-    fn serve(&mut self, inserts: &AtomicU64) -> Result<()> {
+    fn serve(&mut self, counter: &Counter) -> Result<()> {
         self.hello()?;
         while !self.look(1)?.is_empty() {
             match self.varint()? {
                 PING => self.stream.write_all(&[PONG])?,
                 QUERY if self.query_is_compressed()? => {
-                    self.skip_blocks()?;
-                    inserts.fetch_add(1, Ordering::Relaxed);
+                    self.skip_blocks(counter)?;
+                    counter.add_insert();
                     self.stream.write_all(&[END_OF_STREAM])?;
                 }
                 QUERY => self.answer()?,
@@ -175,7 +186,7 @@ impl Peer {
     }
 
     /// Reads blocks to the second empty one: the first says that there are no external tables.
-    fn skip_blocks(&mut self) -> Result<()> {
+    fn skip_blocks(&mut self, counter: &Counter) -> Result<()> {
         let mut empty = 0;
         while empty < 2 {
             let ahead = self.look(2 + FRAME_HEAD)?;
@@ -188,7 +199,9 @@ impl Peer {
                 u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
             };
             let (packed, plain) = (size(17) as usize, size(21));
-            self.skip(FRAME_HEAD - FRAME_COUNTED + packed)?;
+            let frame = FRAME_HEAD - FRAME_COUNTED + packed;
+            self.skip(frame)?;
+            counter.add_bytes(frame);
             empty += u32::from(plain == EMPTY_BLOCK_BYTES);
         }
         Ok(())

@@ -12,6 +12,7 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
     Config {
         shards: settings.shards,
         reactor: settings.reactor,
+        pin: settings.pin,
         otlp_grpc: settings.listeners.otlp_grpc,
         otlp_http: settings.listeners.otlp_http,
         admin: settings.listeners.admin,

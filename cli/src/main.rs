@@ -73,9 +73,21 @@ fn run(command: Command, settings: &Settings, folders: &[PathBuf]) -> Result<()>
     }
 }
 
-/// ClickHouse, its tables, the engine, the query server; and back in the opposite order, so that the engine can still
-/// store what it has taken.
+/// Before anything is started that goes by the limit.
+fn raise_open_files() {
+    match spanmill_engine::raise_open_files() {
+        Ok((before, now)) if before < now => {
+            info!(before, now, "the limit of open files is raised")
+        }
+        Ok(_) => {}
+        Err(error) => warn!("the limit of open files stays as it is: {error}"),
+    }
+}
+
+/// ClickHouse, its tables, the query server, the engine; and back in the opposite order, so that the engine
+/// can still store what it has taken.
 fn up(settings: &Settings) -> Result<()> {
+    raise_open_files();
     let mut embedded = match settings.clickhouse_is_given {
         true => None,
         false => Some(Embedded::start(settings)?),
@@ -107,6 +119,7 @@ fn up(settings: &Settings) -> Result<()> {
 
 /// The engine against somebody's ClickHouse, which may be down and come back at any time.
 fn engine_alone(settings: &Settings) -> Result<()> {
+    raise_open_files();
     let events = signals::watch()?;
     let config = engine::config(settings, &settings.clickhouse);
     let engine = Engine::start(config).context("the engine")?;

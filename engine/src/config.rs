@@ -20,6 +20,8 @@ pub struct Config {
     pub shards: usize,
     /// What the shards run on.
     pub reactor: ReactorChoice,
+    /// Whether each shard keeps to a core.
+    pub pin: Pin,
     /// Where OTLP/gRPC is received; port 0 takes a free one.
     pub otlp_grpc: SocketAddr,
     /// Where OTLP/HTTP is received; port 0 takes a free one.
@@ -126,6 +128,17 @@ pub enum ReactorChoice {
     Epoll,
 }
 
+/// Whether each shard keeps to a core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// Where shards and usable cores are as many, or cores are isolated.
+    Auto,
+    /// In any case: for an engine that has these cores to itself.
+    Always,
+    /// The scheduler places them.
+    Never,
+}
+
 #[cfg(test)]
 impl Config {
     /// Of unit tests: nothing listens, nothing is reached, nothing waits for more.
@@ -134,6 +147,7 @@ impl Config {
         Config {
             shards,
             reactor: ReactorChoice::Epoll,
+            pin: Pin::Never,
             otlp_grpc: nowhere,
             otlp_http: nowhere,
             admin: nowhere,

@@ -16,7 +16,7 @@ use crate::balance::{self, Balance};
 use crate::config::{AckMode, Config};
 use crate::listen::{BindError, HandedConnection, Stop, bind};
 use crate::metrics::{Metrics, ShardMetrics};
-use crate::reactor::{Chosen, Epoll, Reactor, Uring, choose, usable_cores};
+use crate::reactor::{Chosen, Epoll, Reactor, Uring, choose, cores, isolated_cores, usable_cores};
 use crate::run::{Neighbours, Sockets, run_shard};
 use crate::shard::Shard;
 use crate::status::{ShardStatus, Statuses};
@@ -237,11 +237,15 @@ fn start_admin(
         .map_err(StartError::Admin)
 }
 
-/// The core that a shard keeps to: one of its own where shards and usable cores are as many. Otherwise the
-/// scheduler places it: with fewer shards than cores, as under a CPU quota, every engine on the machine would
-/// choose the same first ones.
-fn core_of(shard: usize, shards: usize, usable: &[usize]) -> Option<usize> {
-    (shards == usable.len()).then(|| usable[shard])
+/// The core of each shard, unless the scheduler is to place them.
+fn cores_of_shards(config: &Config) -> Option<Vec<usize>> {
+    let usable = usable_cores();
+    let isolated = isolated_cores(Path::new("/"), &usable);
+    let cores = cores(config.pin, config.shards, &usable, &isolated);
+    if let Some(cores) = &cores {
+        tracing::info!(?cores, ?isolated, "shards keep to cores");
+    }
+    cores
 }
 
 fn start_shards<R: Reactor>(
@@ -252,13 +256,13 @@ fn start_shards<R: Reactor>(
 ) -> Result<Vec<JoinHandle<io::Result<bool>>>, StartError> {
     // Tokens of one run must never meet those of another: a server drops rows under a token it knows.
     let run = uuid::Uuid::new_v4().as_u128();
-    let cores = usable_cores();
+    let cores = cores_of_shards(config);
     let (started, starts) = mpsc::channel();
     let mut shards = Vec::with_capacity(config.shards);
     let mut balanced = balanced::<R>(config, &parts).into_iter();
     for (index, ((metrics, status), sockets)) in parts.into_iter().zip(sockets).enumerate() {
         let (balance, neighbours) = balanced.next().unzip();
-        let core = core_of(index, config.shards, &cores);
+        let core = cores.as_ref().map(|cores| cores[index]);
         let (config, stop) = (Arc::clone(config), stop.clone());
         let started = started.clone();
         let listening = move |result| {
@@ -328,23 +332,4 @@ fn first_failure(shards: Vec<JoinHandle<io::Result<bool>>>) -> StartError {
     }
     let (shard, source) = failure;
     StartError::Shard { shard, source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Scenario: two containers on one machine had a quota of one core each and no cores of their own, and both
-    /// kept their only shard to core 0.
-    /// Guarantee: a shard keeps to a core only where the shards have all usable cores, one each.
-    #[test]
-    fn shards_keep_to_cores_only_when_they_have_all() {
-        let cores_of = |shards, usable: &[usize]| -> Vec<_> {
-            let core = |shard| core_of(shard, shards, usable);
-            (0..shards).map(core).collect()
-        };
-        assert_eq!(cores_of(1, &[0, 1, 2]), [None]);
-        assert_eq!(cores_of(2, &[4, 6]), [Some(4), Some(6)]);
-        assert_eq!(cores_of(2, &[3]), [None, None]);
-    }
 }

@@ -20,6 +20,7 @@ mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod host_needs;
 mod inflate;
 mod insert;
 mod json;
@@ -28,6 +29,7 @@ mod listen;
 mod log;
 mod memory;
 mod metrics;
+mod open_files;
 mod process;
 mod reactor;
 mod refusal;
@@ -41,8 +43,9 @@ pub mod stages;
 mod status;
 
 pub use balance::HandOver;
-pub use config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
+pub use config::{AckMode, ClickHouse, Config, LogConfig, Pin, ReactorChoice};
 pub use engine::{DrainReport, Engine, StartError};
 pub use limits::PeerLimits;
 pub use listen::BindError;
 pub use memory::MemoryPlan;
+pub use open_files::raise_open_files;

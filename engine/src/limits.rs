@@ -12,7 +12,7 @@ pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 
 /// How long a commit waits for more rows after the last one, so that chunks grow under load: at 100,000 rows/s
 /// they get 1,000 rows, from 400,000 on they are full. A lone request does not wait.
-pub(crate) const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
+pub const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 /// Bytes from which on the next segment of a log is begun: what is inserted is removed by segments.
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
 /// Segments that a full log has at least: a segment is removed as a whole, so a small log has small ones.
@@ -27,7 +27,7 @@ pub(crate) const READ_TRIES: u32 = 8;
 
 /// HTTP/2 stream window: a request of this size needs no round trip for credit. 64 KiB, the protocol's
 /// default, cost 545 ns a span where 1 MiB and more cost 311.
-pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
+pub const STREAM_WINDOW: u32 = 4 << 20;
 /// HTTP/2 connection window: what one connection may have in flight unread.
 pub(crate) const CONNECTION_WINDOW: u32 = 16 << 20;
 /// Largest HTTP/2 frame that a sender may use; most keep to 16 KiB. A frame that is not complete lies in
@@ -52,7 +52,7 @@ pub(crate) const BUSY_WINDOW: Duration = Duration::from_millis(50);
 pub(crate) const BIND_PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) const BIND_PAUSE: Duration = Duration::from_millis(20);
 /// Listen queue, as the kernel may grant.
-pub(crate) const BACKLOG: i32 = 4096;
+pub const BACKLOG: i32 = 4096;
 
 /// Bytes of a refused request that are still read, and dropped, after its answer: as many as its sender
 /// may have had on the way without knowing.
@@ -270,7 +270,7 @@ impl Default for PeerLimits {
 pub(crate) const DESCRIPTORS_OF_PROCESS: usize = 160;
 pub(crate) const DESCRIPTORS_OF_SHARD: usize = 32;
 /// Connections of a shard however few descriptors there are.
-pub(crate) const CONNECTIONS_MIN: usize = 8;
+pub const CONNECTIONS_MIN: usize = 8;
 
 /// Bytes per second that a sender must bring while it sends bodies: 64 kbit/s, the slowest link that is
 /// still served. At one byte a second a body is given up after one window, with what it holds.

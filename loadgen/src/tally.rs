@@ -84,15 +84,21 @@ pub struct Failures {
     pub example: String,
 }
 
-/// What a thread has counted; `interval` and `interval_latencies` begin anew with each look.
+/// What a thread has counted since the start, or all threads have.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub(crate) struct Totals {
     pub(crate) signals: [Counts; 3],
     pub(crate) failures: BTreeMap<String, Failures>,
     pub(crate) latencies: Latencies,
     pub(crate) lags: Latencies,
     pub(crate) held_up: u64,
     pub(crate) last_answer: Option<Instant>,
+}
+
+/// What a thread has counted; `interval` begins anew with each look.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) totals: Totals,
     pub(crate) interval: Interval,
 }
 
@@ -124,16 +130,47 @@ impl Default for Interval {
     }
 }
 
-impl Default for Tally {
+impl Totals {
+    /// Adds what another has counted.
+    pub(crate) fn add(&mut self, other: &Totals) {
+        // Histograms of the same bounds always add up.
+        let _ = self.latencies.add(&other.latencies);
+        let _ = self.lags.add(&other.lags);
+        self.held_up += other.held_up;
+        self.last_answer = self.last_answer.max(other.last_answer);
+        for (own, counts) in self.signals.iter_mut().zip(&other.signals) {
+            own.add(counts);
+        }
+        for (status, failures) in &other.failures {
+            let own = self.failure(status, &failures.example);
+            own.tries += failures.tries;
+            own.requests += failures.requests;
+            own.items += failures.items;
+        }
+    }
+
+    /// What is counted under a status, whose first example is kept.
+    fn failure(&mut self, status: &str, example: &str) -> &mut Failures {
+        if !self.failures.contains_key(status) {
+            let failures = Failures {
+                example: example.to_owned(),
+                ..Failures::default()
+            };
+            self.failures.insert(status.to_owned(), failures);
+        }
+        self.failures.entry(status.to_owned()).or_default()
+    }
+}
+
+impl Default for Totals {
     fn default() -> Self {
-        Tally {
+        Totals {
             signals: [Counts::default(); 3],
             failures: BTreeMap::new(),
             latencies: latencies(3),
             lags: latencies(3),
             held_up: 0,
             last_answer: None,
-            interval: Interval::default(),
         }
     }
 }
@@ -145,7 +182,7 @@ pub(crate) fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
 
 impl Tally {
     fn change(&mut self, signal: Signal, change: impl Fn(&mut Counts)) {
-        change(&mut self.signals[signal as usize]);
+        change(&mut self.totals.signals[signal as usize]);
         change(&mut self.interval.counts);
     }
 
@@ -157,8 +194,8 @@ impl Tally {
             counts.requests_sent += 1;
             counts.sent += items;
         });
-        self.lags.saturating_record(micros(lag));
-        self.held_up += u64::from(held_up);
+        self.totals.lags.saturating_record(micros(lag));
+        self.totals.held_up += u64::from(held_up);
     }
 
     /// A request was due and will not be sent.
@@ -168,7 +205,7 @@ impl Tally {
             counts.due += items;
             counts.not_sent += items;
         });
-        self.held_up += 1;
+        self.totals.held_up += 1;
     }
 
     /// A request was acknowledged, that long after it was due.
@@ -186,8 +223,8 @@ impl Tally {
             counts.acknowledged_again += if again { kept } else { 0 };
             counts.rejected += rejected;
         });
-        self.last_answer = Some(Instant::now());
-        self.latencies.saturating_record(micros(latency));
+        self.totals.last_answer = Some(Instant::now());
+        self.totals.latencies.saturating_record(micros(latency));
         self.interval.latencies.saturating_record(micros(latency));
     }
 
@@ -218,7 +255,7 @@ impl Tally {
         failure: &Failure,
         unknown: bool,
     ) {
-        if let Some(failures) = self.failures.get_mut(&failure.status) {
+        if let Some(failures) = self.totals.failures.get_mut(&failure.status) {
             failures.requests += 1;
             failures.items += items;
         }
@@ -232,14 +269,7 @@ impl Tally {
     }
 
     fn failure(&mut self, status: &str, message: &str) -> &mut Failures {
-        if !self.failures.contains_key(status) {
-            let failures = Failures {
-                example: message.to_owned(),
-                ..Failures::default()
-            };
-            self.failures.insert(status.to_owned(), failures);
-        }
-        let failures = self.failures.entry(status.to_owned()).or_default();
+        let failures = self.totals.failure(status, message);
         failures.tries += 1;
         failures
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::report::{Quantiles, Second};
 use crate::schedule::Schedule;
-use crate::tally::{Counts, Failures, Interval, Latencies, Tally, latencies, locked};
+use crate::tally::{Counts, Failures, Interval, Tally, Totals, locked};
 use crate::thinned::{Point, Thinned};
 
 /// Most points in a series: two hours of seconds.
@@ -29,17 +29,6 @@ pub struct Snapshot {
     pub failures: BTreeMap<String, Failures>,
     /// The last second.
     pub second: Second,
-}
-
-/// What all threads have counted together.
-#[derive(Debug)]
-pub(crate) struct Totals {
-    pub(crate) signals: [Counts; 3],
-    pub(crate) failures: BTreeMap<String, Failures>,
-    pub(crate) latencies: Latencies,
-    pub(crate) lags: Latencies,
-    pub(crate) held_up: u64,
-    pub(crate) last_answer: Option<Instant>,
 }
 
 /// See the module.
@@ -151,36 +140,11 @@ impl Point for Second {
 
 /// The totals of all threads, and what came since this was last called.
 fn taken(tallies: &[Arc<Mutex<Tally>>]) -> (Totals, Interval) {
-    let mut totals = Totals {
-        signals: [Counts::default(); 3],
-        failures: BTreeMap::new(),
-        latencies: latencies(3),
-        lags: latencies(3),
-        held_up: 0,
-        last_answer: None,
-    };
-    let mut interval = Interval::default();
+    let (mut totals, mut interval) = (Totals::default(), Interval::default());
     for tally in tallies {
         let mut tally = locked(tally);
         interval.add(&std::mem::take(&mut tally.interval));
-        // Histograms of the same bounds always add up.
-        let _ = totals.latencies.add(&tally.latencies);
-        let _ = totals.lags.add(&tally.lags);
-        totals.held_up += tally.held_up;
-        totals.last_answer = totals.last_answer.max(tally.last_answer);
-        for (own, counts) in totals.signals.iter_mut().zip(&tally.signals) {
-            own.add(counts);
-        }
-        for (status, failures) in &tally.failures {
-            let empty = || Failures {
-                example: failures.example.clone(),
-                ..Failures::default()
-            };
-            let all = totals.failures.entry(status.clone()).or_insert_with(empty);
-            all.tries += failures.tries;
-            all.requests += failures.requests;
-            all.items += failures.items;
-        }
+        totals.add(&tally.totals);
     }
     (totals, interval)
 }

@@ -23,9 +23,10 @@ const READ_LEDGER: &str = "SELECT name, argMin(checksum, applied_at) \
 const READ_LEDGER_ENGINE: &str = "SELECT engine FROM system.tables \
                                   WHERE database = 'spanmill' AND name = 'schema_migrations'";
 
-/// Tables that remember another number of inserts than wanted.
+/// Tables that remember fewer inserts than wanted, or more where they may be told to forget.
 const READ_OTHER_WINDOWS: &str = "SELECT name FROM system.tables WHERE database = 'spanmill' \
-     AND toUInt64OrZero(extract(create_table_query, 'replicated_deduplication_window = (\\\\d+)')) NOT IN (0, WANTED)";
+     AND (toUInt64OrZero(extract(create_table_query, 'replicated_deduplication_window = (\\\\d+)')) AS window) != 0 \
+     AND window != WANTED AND (window < WANTED OR MAY_SHRINK)";
 
 /// What a run of [`migrate`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,12 +156,14 @@ async fn refuse_other_cluster(
 }
 
 /// Brings tables that were made with another number of remembered inserts to that of the settings. Those
-/// that remember none stay so.
+/// that remember none stay so, and those that remember more unless the number was asked for.
 async fn resize_windows(server: &Server<'_>, values: &Values<'_>) -> Result<(), MigrateError> {
     let wanted = values.settings.inserts_remembered.to_string();
-    let tables: Vec<String> = server
-        .fetch(READ_OTHER_WINDOWS.replace("WANTED", &wanted).as_str())
-        .await?;
+    let may_shrink = values.settings.inserts_remembered_is_given.to_string();
+    let sql = READ_OTHER_WINDOWS
+        .replace("WANTED", &wanted)
+        .replace("MAY_SHRINK", &may_shrink);
+    let tables: Vec<String> = server.fetch(&sql).await?;
     for table in tables {
         let statement = format!(
             "ALTER TABLE spanmill.`{table}` {{{{on_cluster}}}} MODIFY SETTING {{{{deduplication}}}}"

@@ -17,6 +17,9 @@ pub struct SchemaSettings {
     /// Of how many inserts each table remembers the tokens: a retry is dropped as a repetition as long as
     /// others inserted less since it was first sent. Each costs the server 240 bytes of memory.
     pub inserts_remembered: u32,
+    /// Whether somebody asked for this number. If not, tables that remember more keep that: another who shares
+    /// them has asked for it, and a smaller window drops tokens that a retry may still need.
+    pub inserts_remembered_is_given: bool,
 }
 
 impl SchemaSettings {
@@ -31,6 +34,7 @@ impl Default for SchemaSettings {
             retention: Retention::default(),
             cluster: None,
             inserts_remembered: Self::INSERTS_REMEMBERED,
+            inserts_remembered_is_given: false,
         }
     }
 }

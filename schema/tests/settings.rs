@@ -272,10 +272,10 @@ async fn a_single_server_does_not_become_a_cluster() {
     );
 }
 
-/// Scenario: tables that hold an insert are told to remember more inserts, then fewer; the insert is sent again
-/// under its token after each, and after a restart.
-/// Guarantees: every table that remembers inserts is told, those that remember none are not, and the retry is
-/// dropped each time, in the table and in what its views fill.
+/// Scenario: tables that hold an insert are told to remember more inserts, then fewer by a default that nobody asked
+/// for, then fewer by somebody's wish; the insert is sent again under its token after each, and after a restart.
+/// Guarantees: every table that remembers inserts is told, but never by a default to remember fewer; those that
+/// remember none are not; and the retry is dropped each time, in the table and in what its views fill.
 #[tokio::test]
 async fn the_number_of_remembered_inserts_changes() {
     let (mut server, connection) = migrated().await;
@@ -297,13 +297,18 @@ async fn the_number_of_remembered_inserts_changes() {
     };
     assert_eq!(windows(&server), "0\n200000");
     assert_eq!(insert(&server), "1\t1");
-    for inserts_remembered in [300_000, 100_000] {
+    for (inserts_remembered, is_given, then) in [
+        (300_000, false, 300_000),
+        (200_000, false, 300_000),
+        (100_000, true, 100_000),
+    ] {
         let settings = SchemaSettings {
             inserts_remembered,
+            inserts_remembered_is_given: is_given,
             ..SchemaSettings::default()
         };
         run(&connection, &settings).await;
-        assert_eq!(windows(&server), format!("0\n{inserts_remembered}"));
+        assert_eq!(windows(&server), format!("0\n{then}"));
         assert_eq!(insert(&server), "1\t1");
         server.restart();
         assert_eq!(insert(&server), "1\t1");

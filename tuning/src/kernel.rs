@@ -1,6 +1,5 @@
 #![allow(unsafe_code)]
-//! Two questions that only system calls answer: whether io_uring can be set up here, and whether the clock is
-//! synchronised. They change nothing.
+//! A question that only a system call answers: whether the clock is synchronised. It changes nothing.
 
 use std::io;
 use std::mem;
@@ -12,21 +11,6 @@ pub(crate) struct Clock {
     pub(crate) synchronised: bool,
     /// How far it may be off, in microseconds, as whoever keeps it says.
     pub(crate) error_us_max: i64,
-}
-
-/// Sets up a small ring and gives it back. The engine does the same before it starts.
-pub(crate) fn try_io_uring() -> io::Result<()> {
-    /// Size of `struct io_uring_params`, which the kernel fills in; all zeros asks for defaults.
-    const PARAMS_BYTES: usize = 120;
-    let mut params = [0u64; PARAMS_BYTES / mem::size_of::<u64>()];
-    // SAFETY: the kernel writes at most `PARAMS_BYTES` into `params`, which is aligned and lives on.
-    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, params.as_mut_ptr()) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: `fd` is a descriptor that was just opened and is used nowhere else.
-    unsafe { libc::close(fd as libc::c_int) };
-    Ok(())
 }
 
 /// The clock's state, read without changing it.

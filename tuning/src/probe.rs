@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
+use spanmill_engine::host_needs;
 
 use crate::kernel::{self, Clock};
 
@@ -49,7 +50,8 @@ pub(crate) fn all(wal_dir: &Path) -> Probed {
     let folder = nearest_folder(wal_dir);
     let words = |error: io::Error| error.to_string();
     Probed {
-        io_uring: kernel::try_io_uring().map_err(|error| error.raw_os_error().unwrap_or_default()),
+        io_uring: host_needs::try_io_uring()
+            .map_err(|error| error.raw_os_error().unwrap_or_default()),
         clock: kernel::clock().map_err(words),
         disk: Disk {
             free: free(&folder).map_err(words),

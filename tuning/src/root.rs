@@ -43,6 +43,11 @@ impl Root {
         Root(folder.into())
     }
 
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// What a file holds. Bytes that are no UTF-8 become signs that no parser takes for anything.
     pub(crate) fn text(&self, path: &str) -> Result<String, Unread> {
         match fs::read(self.0.join(path)) {

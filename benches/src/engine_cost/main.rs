@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
 use spanmill_embedded::testing::TestServer;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use spanmill_benches::engine::{Engine, migrated_clickhouse};
 use spanmill_benches::null_sink::NullSink;
-use spanmill_benches::process::{Cpu, peak_memory};
+use spanmill_benches::process::{Cpu, peak_memory, pin};
 use spanmill_benches::signal::Signal;
 
 use load::Load;
@@ -143,8 +141,8 @@ fn main() -> Result<()> {
     ];
     let engine = store.engine(&settings)?;
     if options.pinned {
-        pin(engine.pid(), 0)?;
-        pin(std::process::id(), 1)?;
+        pin(engine.pid(), &[0])?;
+        pin(std::process::id(), &[1])?;
     }
     let load = Load::new(&options, &engine)?;
 
@@ -180,24 +178,12 @@ fn main() -> Result<()> {
             "clickhouse  {:.3} CPU s per million",
             (after - before).total() / millions
         ),
-        (None, Store::Null(sink, _)) => println!("sink        {} inserts", sink.inserts()),
+        (None, Store::Null(sink, _)) => println!("sink        {} inserts", sink.received().inserts),
         (None, Store::ClickHouse(_)) => {}
     }
     println!(
         "            {:.0} a second acknowledged",
         millions * 1e6 / seconds
     );
-    Ok(())
-}
-
-/// Keeps all threads that a process has now on one CPU; those that they start stay there, too.
-fn pin(pid: u32, cpu: usize) -> Result<()> {
-    let mut set = CpuSet::new();
-    set.set(cpu)?;
-    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let thread = thread?.file_name();
-        let thread: i32 = thread.to_string_lossy().parse()?;
-        sched_setaffinity(Pid::from_raw(thread), &set)?;
-    }
     Ok(())
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use spanmill_embedded::Port;
-use spanmill_engine::{AckMode, MemoryPlan, ReactorChoice};
+use spanmill_engine::{AckMode, MemoryPlan, Pin, ReactorChoice};
 use spanmill_schema::SchemaSettings;
 
 pub(crate) use problem::SettingsError;
@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub listeners: Listeners,
     pub shards: usize,
     pub reactor: ReactorChoice,
+    pub pin: Pin,
     pub batching: Batching,
     pub memory: Memory,
     pub wal: Wal,

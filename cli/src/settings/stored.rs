@@ -33,6 +33,7 @@ pub(super) fn schema(reader: &mut Reader<'_>, shards: Option<usize>) -> Option<S
         retention: retention?,
         cluster: cluster?,
         inserts_remembered: inserts_remembered?,
+        inserts_remembered_is_given: reader.raw.is_given(&table::INSERTS_REMEMBERED),
     })
 }
 

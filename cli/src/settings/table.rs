@@ -269,7 +269,7 @@ pub(crate) static INSERTS_REMEMBERED: Setting = Setting {
            minutes while the others go on, even where each insert makes two parts, and at a second between \
            inserts for half an hour. A batch that was overtaken by more is set aside and reported. Give the \
            sum for all engines that share a ClickHouse; each costs it 240 bytes of memory per table. Takes \
-           effect with the next `migrate` or `up`",
+           effect with the next `migrate` or `up`; those without it leave tables that remember more as they are",
     secret: false,
 };
 
@@ -290,6 +290,17 @@ pub(crate) static REACTOR: Setting = Setting {
     accepts: "auto, uring or epoll",
     default: Default::Text("auto"),
     help: "How shards wait for the kernel; auto takes io_uring where it is allowed, else epoll",
+    secret: false,
+};
+
+pub(crate) static PIN: Setting = Setting {
+    key: "pin",
+    group: ENGINE,
+    value: "WHEN",
+    accepts: "auto, always or never",
+    default: Default::Text("auto"),
+    help: "Whether each shard keeps to a CPU; auto where shards and usable CPUs are as many, and on isolated \
+           CPUs, among which the kernel moves nothing; always only for an engine that has its CPUs to itself",
     secret: false,
 };
 
@@ -518,7 +529,7 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
 };
 
 /// Every setting, in the order of help and reference.
-pub(crate) static ALL: [&Setting; 42] = [
+pub(crate) static ALL: [&Setting; 43] = [
     &CONFIG,
     &DATA_DIR,
     &WAL_DIR,
@@ -541,6 +552,7 @@ pub(crate) static ALL: [&Setting; 42] = [
     &INSERTS_REMEMBERED,
     &SHARDS,
     &REACTOR,
+    &PIN,
     &BATCH_ROWS,
     &BATCH_ROWS_MAX,
     &BATCH_AGE,

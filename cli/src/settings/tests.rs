@@ -66,6 +66,7 @@ fn defaults_are_valid() {
     assert_eq!(settings.schema, for_few_shards);
     assert!((1..=256).contains(&settings.shards));
     assert!(matches!(settings.reactor, ReactorChoice::Auto));
+    assert_eq!(settings.pin, Pin::Auto);
     assert_eq!(
         (settings.batching.rows, settings.batching.rows_max),
         (10_000, 200_000)
@@ -73,6 +74,10 @@ fn defaults_are_valid() {
     assert_eq!(settings.batching.ack, AckMode::Log);
     assert_eq!(settings.batching.age, Duration::from_secs(1));
     assert_eq!(settings.wal.folder, settings.data_dir.join("wal"));
+    assert_eq!(
+        settings.wal.bytes_max,
+        spanmill_engine::host_needs::WAL_BYTES
+    );
     assert_eq!(settings.batching.insert_timeout, Duration::from_secs(30));
     assert_eq!(settings.batching.ack_timeout, Duration::from_secs(8));
     assert!(settings.memory.request_bytes_max <= 64 << 20);
@@ -317,6 +322,7 @@ fn tables_remember_the_inserts_of_all_shards() {
         let given = [("shards", shards), ("memory_max", "64GiB")];
         let settings = up(&given, &[], "").expect("valid");
         assert_eq!(settings.schema.inserts_remembered, inserts, "{shards}");
+        assert!(!settings.schema.inserts_remembered_is_given);
     }
 }
 
@@ -336,6 +342,7 @@ fn the_tables_are_settled() {
     ];
     let schema = up(&given, &[], "").expect("valid").schema;
     assert_eq!(schema.inserts_remembered, 500_000);
+    assert!(schema.inserts_remembered_is_given);
     assert_eq!(schema.cluster.as_deref(), Some("prod"));
     assert_eq!(schema.tables.promoted_spans, []);
     let logs: Vec<_> = schema

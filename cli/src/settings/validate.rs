@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use spanmill_embedded::Port;
-use spanmill_engine::{AckMode, MemoryPlan, ReactorChoice};
+use spanmill_engine::host_needs::{REQUEST_BYTES_MIN, WAL_BYTES_MIN};
+use spanmill_engine::{AckMode, MemoryPlan, Pin, ReactorChoice};
 use spanmill_schema::SchemaSettings;
 use tracing_subscriber::EnvFilter;
 
@@ -24,9 +25,8 @@ use super::{Memory, Settings, Wal};
 use crate::command_line::Command;
 
 const ROWS_MAX: usize = 10_000_000;
-/// Largest request when no setting says, and the least that makes an engine of use.
+/// Largest request when no setting says.
 const REQUEST_BYTES: usize = 64 << 20;
-const REQUEST_BYTES_MIN: usize = 1 << 20;
 
 /// `None` only if at least one problem was added.
 pub(super) fn settings(
@@ -45,6 +45,7 @@ pub(super) fn settings(
     }
     let listeners = listeners(&mut reader);
     let reactor = reader.read(&table::REACTOR, reactor);
+    let pin = reader.read(&table::PIN, pin);
     let batching = batching(&mut reader);
     let memory = memory(&mut reader, shards);
     let wal = wal(&mut reader, data_dir.as_deref());
@@ -65,6 +66,7 @@ pub(super) fn settings(
         listeners: listeners?,
         shards: shards?,
         reactor: reactor?,
+        pin: pin?,
         batching: batching?,
         memory: memory?,
         wal: wal?,
@@ -270,6 +272,15 @@ fn reactor(text: &str) -> Result<ReactorChoice, String> {
     }
 }
 
+fn pin(text: &str) -> Result<Pin, String> {
+    match text {
+        "auto" => Ok(Pin::Auto),
+        "always" => Ok(Pin::Always),
+        "never" => Ok(Pin::Never),
+        _ => Err("no such choice".to_owned()),
+    }
+}
+
 fn batching(reader: &mut Reader<'_>) -> Option<Batching> {
     let (tenth, minute) = (Duration::from_millis(100), Duration::from_mins(1));
     let rows = reader.read(&table::BATCH_ROWS, |text| {
@@ -332,7 +343,7 @@ fn wal(reader: &mut Reader<'_>, data_dir: Option<&Path>) -> Option<Wal> {
         data_dir.map(|data_dir| data_dir.join("wal"))
     };
     let bytes_max = reader.read(&table::WAL_BYTES_MAX, |text| {
-        values::size(text, ByteSize::mib(64)..=ByteSize::pib(1))
+        values::size(text, ByteSize::b(WAL_BYTES_MIN)..=ByteSize::pib(1))
     });
     Some(Wal {
         folder: folder?,

@@ -43,9 +43,14 @@ pub(crate) struct Spanmill {
 impl Spanmill {
     /// Starts it on free ports over `data_dir`.
     pub(crate) fn start(subcommand: &str, data_dir: &Path) -> Self {
+        Self::start_as(command(&[subcommand]), data_dir)
+    }
+
+    /// The same with a command that has the subcommand as its last argument.
+    pub(crate) fn start_as(mut command: Command, data_dir: &Path) -> Self {
         let data_dir = data_dir.to_str().expect("a UTF-8 path");
         let free = "127.0.0.1:0";
-        let mut command = command(&[subcommand, "--data-dir", data_dir]);
+        command.args(["--data-dir", data_dir]);
         command.args(["--otlp-grpc", free, "--otlp-http", free, "--admin", free]);
         command.args(["--query", free]);
         command.args([
@@ -98,6 +103,10 @@ impl Spanmill {
     /// What the log holds beyond what was read.
     pub(crate) fn log(&self) -> String {
         self.stderr.try_iter().collect::<Vec<_>>().join("\n")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -8,10 +8,8 @@ use std::time::Instant;
 use nix::sys::resource::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::limits::{
-    BACKLOG, BIND_PATIENCE, BIND_PAUSE, CONNECTIONS_MIN, DESCRIPTORS_OF_PROCESS,
-    DESCRIPTORS_OF_SHARD,
-};
+use crate::host_needs::connections_within;
+use crate::limits::{BACKLOG, BIND_PATIENCE, BIND_PAUSE, CONNECTIONS_MIN};
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -96,9 +94,7 @@ pub(crate) fn places(wanted: usize, shards: usize) -> usize {
 }
 
 fn places_within(wanted: usize, shards: usize, descriptors: usize) -> usize {
-    let shared = descriptors.saturating_sub(DESCRIPTORS_OF_PROCESS) / shards;
-    let free = shared.saturating_sub(DESCRIPTORS_OF_SHARD);
-    wanted.min(free.max(CONNECTIONS_MIN))
+    wanted.min(connections_within(shards, descriptors).max(CONNECTIONS_MIN))
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::reactor::{File, Reactor};
 
 /// Name of the file.
 pub(super) const CURSOR: &str = "cursor";
+/// Its name until it is whole: a process that is killed in the midst of making it leaves no broken cursor.
+pub(super) const UNFINISHED: &str = "cursor.new";
 
 /// See the module.
 pub(super) struct CursorFile<R: Reactor> {
@@ -18,13 +20,19 @@ pub(super) struct CursorFile<R: Reactor> {
 }
 
 impl<R: Reactor> CursorFile<R> {
-    /// Makes the file of a new log. Its name still has to be synced.
+    /// Makes the file of a new log, in place of what earlier tries left. Its name still has to be synced.
     pub(super) async fn create(folder: &Path, slot: Slot) -> io::Result<Self> {
-        let file = R::File::create(&folder.join(CURSOR)).await?;
+        let unfinished = folder.join(UNFINISHED);
+        match R::remove(&unfinished).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = R::File::create(&unfinished).await?;
         for place in SLOTS {
             file.write_at(place, slot.write()).await?;
         }
         file.sync().await?;
+        R::rename(&unfinished, &folder.join(CURSOR)).await?;
         Ok(CursorFile { file, slot })
     }
 

@@ -115,10 +115,6 @@ impl Log {
     /// Makes the folder and its cursor; what an earlier try left is made anew.
     async fn create<R: Reactor>(&self) -> io::Result<()> {
         R::make_folder(&self.folder).await?;
-        match R::remove(&self.folder.join(cursor::CURSOR)).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
         CursorFile::<R>::create(&self.folder, Slot::default()).await?;
         R::sync_folder(&self.folder).await?;
         match self.folder.parent() {

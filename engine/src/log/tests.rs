@@ -223,6 +223,26 @@ fn a_log_with_a_broken_cursor_is_set_aside() {
     });
 }
 
+/// Scenario: a process was killed while it made a log's cursor, before the log had anything; another, while it made
+/// that of a log that was put back by hand.
+/// Guarantee: neither is set aside: the first is removed, the second inserted.
+#[test]
+fn an_unfinished_cursor_is_none() {
+    on_epoll(|folder| async move {
+        let empty = folder.join(LogId { run: 1, shard: 0 }.name());
+        fs::create_dir(&empty).unwrap();
+        let back = write(&folder, 2, 0, &[vec![1]]).await.folder.clone();
+        fs::remove_file(back.join(super::cursor::CURSOR)).unwrap();
+        fs::write(empty.join(super::cursor::UNFINISHED), []).unwrap();
+        fs::write(back.join(super::cursor::UNFINISHED), [0; 100]).unwrap();
+        let all = insert_all(&mut queue(&folder, 3)).await;
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].1, [1]);
+        assert!(aside(&folder).is_empty());
+        assert_eq!(logs_left(&folder), 0);
+    });
+}
+
 /// Scenario: a batch is set aside; a person moves it back.
 /// Guarantee: what follows it is inserted; moved back, its chunks are given out under another token.
 #[test]

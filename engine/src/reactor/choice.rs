@@ -11,10 +11,10 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::config::ReactorChoice;
 
-/// Locked memory that one glommio executor needs on kernels that count rings against the limit.
-const MEMLOCK_PER_SHARD: u64 = 512 << 10;
-/// glommio 0.9 sets up its rings with what Linux has since this version.
-const KERNEL_MIN: (u32, u32) = (5, 8);
+/// Bytes of locked memory that one shard's rings need on kernels that count them against the limit.
+pub const MEMLOCK_PER_SHARD: u64 = 512 << 10;
+/// The io_uring reactor (glommio 0.9) sets up its rings with what Linux has since this version.
+pub const KERNEL_MIN: (u32, u32) = (5, 8);
 
 /// The reactor that will run, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ fn probe_uring(shards: usize) -> Result<(), String> {
             KERNEL_MIN.0, KERNEL_MIN.1
         ));
     }
-    try_io_uring_setup().map_err(|error| refused(&error, filtered_by_seccomp()))?;
+    try_io_uring().map_err(|error| refused(&error, filtered_by_seccomp()))?;
     let limit = memlock_limit();
     let needed = MEMLOCK_PER_SHARD * shards as u64;
     if limit < needed {
@@ -96,7 +96,11 @@ fn filtered_by_seccomp() -> bool {
     mode.is_some_and(|mode| mode.trim() == FILTER)
 }
 
-fn try_io_uring_setup() -> io::Result<()> {
+/// Sets up a small ring and gives it back.
+///
+/// # Errors
+/// The kernel's answer where io_uring is missing or forbidden.
+pub fn try_io_uring() -> io::Result<()> {
     /// Size of `struct io_uring_params`, which the kernel fills in; all zeros asks for defaults.
     const PARAMS_BYTES: usize = 120;
     let mut params = [0u64; PARAMS_BYTES / mem::size_of::<u64>()];
@@ -185,7 +189,7 @@ mod tests {
     /// Guarantee: the reason names the limit, so that a person knows what to raise.
     #[test]
     fn a_small_memlock_limit_is_named() {
-        if memlock_limit() == libc::RLIM_INFINITY || try_io_uring_setup().is_err() {
+        if memlock_limit() == libc::RLIM_INFINITY || try_io_uring().is_err() {
             return;
         }
         let reason = probe_uring(usize::MAX >> 24).unwrap_err();

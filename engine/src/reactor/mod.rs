@@ -8,6 +8,7 @@
 mod choice;
 mod disk;
 mod epoll;
+mod placement;
 #[cfg(test)]
 pub(crate) mod sim;
 mod uring;
@@ -23,7 +24,9 @@ use futures_lite::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use choice::{Chosen, choose, usable_cores};
+pub use choice::{KERNEL_MIN, MEMLOCK_PER_SHARD, try_io_uring};
 pub(crate) use epoll::Epoll;
+pub use placement::{cores, isolated_cores};
 pub(crate) use uring::Uring;
 
 /// A runtime for one shard; see the module.

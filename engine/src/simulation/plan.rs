@@ -10,7 +10,7 @@ use spanmill_schema::{Connection, SchemaSettings, Tables};
 use super::clickhouse;
 use super::client::{GRPC, HTTP};
 use crate::balance::HandOver;
-use crate::config::{AckMode, ClickHouse, Config, LogConfig, ReactorChoice};
+use crate::config::{AckMode, ClickHouse, Config, LogConfig, Pin, ReactorChoice};
 use crate::limits::PeerLimits;
 use crate::memory::MemoryPlan;
 
@@ -120,6 +120,7 @@ fn config(random: &mut Rng) -> Config {
     Config {
         shards: random.usize(1..=3),
         reactor: ReactorChoice::Auto,
+        pin: Pin::Never,
         otlp_grpc: GRPC,
         otlp_http: HTTP,
         admin: GRPC,

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use spanmill_embedded::testing::{TestServer, start_private};
 use spanmill_engine::{AckMode, ClickHouse, Config, DrainReport, Engine, LogConfig};
-use spanmill_engine::{HandOver, MemoryPlan, PeerLimits, ReactorChoice, StartError};
+use spanmill_engine::{HandOver, MemoryPlan, PeerLimits, Pin, ReactorChoice, StartError};
 use spanmill_schema::{Connection, SchemaSettings};
 
 /// How long anything here may take before the test fails: for hangs, never for measuring.
@@ -201,6 +201,7 @@ pub fn config_for(native: SocketAddr, http_url: String) -> Config {
     Config {
         shards: 1,
         reactor: ReactorChoice::Auto,
+        pin: Pin::Auto,
         otlp_grpc: LOOPBACK,
         otlp_http: LOOPBACK,
         admin: LOOPBACK,

@@ -9,7 +9,9 @@ use prost::Message as _;
 use serde_json::Value;
 use spanmill_embedded::testing::{TestServer, start_private};
 use spanmill_engine::ReactorChoice;
-use spanmill_engine::{AckMode, ClickHouse, Engine, HandOver, LogConfig, MemoryPlan, PeerLimits};
+use spanmill_engine::{
+    AckMode, ClickHouse, Engine, HandOver, LogConfig, MemoryPlan, PeerLimits, Pin,
+};
 use spanmill_query::{Config, Server};
 use spanmill_schema::{Connection, SchemaSettings, Tables};
 
@@ -203,6 +205,7 @@ fn engine_config(clickhouse: &TestServer) -> spanmill_engine::Config {
     spanmill_engine::Config {
         shards: 1,
         reactor: ReactorChoice::Auto,
+        pin: Pin::Auto,
         otlp_grpc: ANY_PORT,
         otlp_http: ANY_PORT,
         admin: ANY_PORT,

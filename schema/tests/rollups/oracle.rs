@@ -74,6 +74,9 @@ fn row(points: &[&Point]) -> Row {
     (row.first_time, row.last_time) = (first.time, last.time);
     row.floats = floats(&samples);
     if first.kind == EXPONENTIAL {
+        // Points that lost to another of the same time count here, too: all were met.
+        let scales = points.iter().filter(|p| !p.stale).map(|p| p.scale);
+        row.scale = scales.min().unwrap_or(0);
         exponential(&samples, &mut row);
     } else if first.kind > SUM {
         let count: Vec<_> = samples.iter().map(|p| p.count).collect();
@@ -204,7 +207,6 @@ fn at_scale((offset, counts): &(i32, Vec<u64>), from: i32, scale: i32) -> BTreeM
 }
 
 fn exponential(samples: &[&Point], row: &mut Row) {
-    row.scale = samples.iter().map(|p| p.scale).min().unwrap_or(0);
     let falls = |a: &Point, b: &Point, side: fn(&Point) -> &(i32, Vec<u64>)| {
         let scale = a.scale.min(b.scale);
         let now = at_scale(side(b), b.scale, scale);
@@ -213,6 +215,7 @@ fn exponential(samples: &[&Point], row: &mut Row) {
             .iter()
             .any(|(i, count)| now.get(i).copied().unwrap_or(0) < *count)
     };
+    let mut increase = 0.0;
     for (at, sample) in samples.iter().enumerate() {
         let before = at.checked_sub(1).map(|at| samples[at]);
         let whole = row.temporality == DELTA
@@ -224,6 +227,9 @@ fn exponential(samples: &[&Point], row: &mut Row) {
             });
         let from = if whole { None } else { before };
         let counts = whole || before.is_some();
+        if counts {
+            increase += sample.sum - from.map_or(0.0, |b| b.sum);
+        }
         let ends = (at == 0, at == samples.len() - 1);
         let add = |slots: &mut [u64], now: u64, from: u64| {
             if ends.0 {
@@ -259,6 +265,10 @@ fn exponential(samples: &[&Point], row: &mut Row) {
                 add(map.entry(index).or_default(), now, from);
             }
         }
+    }
+    // The sum starts over with the counts, even where it does not fall.
+    if !row.floats[2].is_nan() {
+        row.floats[2] = increase;
     }
     for map in [&mut row.positive, &mut row.negative] {
         map.retain(|_, slots| *slots != [0; 3]);

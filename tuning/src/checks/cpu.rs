@@ -1,25 +1,28 @@
 //! Whether shards have CPUs of their own: affinity, isolation, quota, hardware threads, frequency.
 
+use spanmill_engine::{Pin, host_needs};
+
 use crate::cpus;
 use crate::finding::{Change, Judgement};
 use crate::host::Host;
 use crate::root::Unread;
 
-/// The engine pins shards only when they are as many as the usable CPUs.
+/// The engine's own rule says which shards it pins by default.
 pub(super) fn cpus(host: &Host<'_>) -> Result<Judgement, Unread> {
     let usable = host.usable_cpus()?;
     let isolated = cpus::read_if_there(host.root, "sys/devices/system/cpu/isolated")?;
     let tickless = cpus::read_if_there(host.root, "sys/devices/system/cpu/nohz_full")?;
     let shards = host.shards;
-    let pinned = shards == usable.len();
+    let left_alone = host_needs::isolated_cores(host.root.path(), &usable);
+    let cores = host_needs::cores(Pin::Auto, shards, &usable, &left_alone);
     let mut seen = format!(
         "{} on CPUs {}, {}",
         host.shards_in_words(),
         cpus::list(&usable),
-        if pinned {
-            "pinned one to one"
-        } else {
-            "not pinned"
+        match &cores {
+            Some(_) if shards == usable.len() => "pinned one to one".to_owned(),
+            Some(cores) => format!("pinned, because CPUs are isolated, to {cores:?}"),
+            None => "not pinned".to_owned(),
         }
     );
     for (name, cpus) in [("isolated", &isolated), ("nohz_full", &tickless)] {
@@ -27,17 +30,8 @@ pub(super) fn cpus(host: &Host<'_>) -> Result<Judgement, Unread> {
             seen += &format!("; {name} {}", cpus::list(cpus));
         }
     }
-    if pinned {
+    if cores.is_some() && shards <= usable.len() {
         return Ok(Judgement::ok(seen));
-    }
-    let on_isolated = usable.iter().any(|cpu| isolated.contains(cpu));
-    if on_isolated && usable.len() > 1 {
-        let change = Change::new(
-            "run as many shards as CPUs, or give the engine CPUs that are not isolated",
-            format!("spanmill --shards {}", usable.len()),
-            "the scheduler moves nothing between isolated CPUs: shards that are not pinned all stay on one",
-        );
-        return Ok(Judgement::problem(seen, change));
     }
     let change = if shards < usable.len() {
         let own = &usable[usable.len() - shards..];
@@ -49,13 +43,14 @@ pub(super) fn cpus(host: &Host<'_>) -> Result<Judgement, Unread> {
                 cpus::list(own)
             ),
             "with fewer shards than usable CPUs the engine pins none, so that engines side by side do not all \
-             choose the same; the scheduler moves them, and their caches with them",
+             choose the same; the scheduler moves them, and their caches with them. Where no other engine runs, \
+             --pin always does it too",
         )
     } else {
         Change::new(
             "run no more shards than CPUs",
             format!("spanmill --shards {}", usable.len()),
-            "shards that share a CPU wait for each other, and none is pinned",
+            "shards that share a CPU wait for each other",
         )
     };
     Ok(Judgement::advice(seen, change))

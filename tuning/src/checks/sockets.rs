@@ -13,25 +13,25 @@ pub(super) fn nofile(host: &Host<'_>) -> Result<Judgement, Unread> {
     let (soft, hard) = limit(host.root, "Max open files")?;
     let shards = host.shards as u64;
     let wanted = needs::connections(host.memory_max(), host.shards);
-    let needed = needs::descriptors(shards, wanted);
-    if soft >= needed {
+    let needed = needs::descriptors(host.shards, wanted);
+    // The engine raises its soft limit to the hard one.
+    if hard >= needed {
         let seen = format!(
-            "{soft} descriptors, and {} of {wanted} connections can need {needed}",
+            "{hard} descriptors (soft limit {soft}), and {} of {wanted} connections can need {needed}",
             host.shards_in_words()
         );
         return Ok(Judgement::ok(seen));
     }
-    let served = needs::connections_within(shards, soft);
+    let served = needs::connections_within(host.shards, hard);
     let seen = format!(
-        "{soft} descriptors (hard limit {hard}) are enough for {served} connections a shard; memory is for {wanted}"
+        "{hard} descriptors are enough for {served} connections a shard; memory is for {wanted}"
     );
     let change = Change::new(
         format!("allow {needed} open files"),
         format!(
-            "tuning/tune limits {shards} | install -D -m 644 /dev/stdin /etc/systemd/system/spanmill.service.d/limits.conf   # in a shell: ulimit -n {needed}{}",
-            if hard < needed { ", as root" } else { "" }
+            "tuning/tune limits {shards} | install -D -m 644 /dev/stdin /etc/systemd/system/spanmill.service.d/limits.conf   # in a shell, as root: ulimit -n {needed}"
         ),
-        "the engine lowers its connections to the soft limit; further clients wait in the listen queue until \
+        "the engine raises its soft limit to the hard one and lowers its connections to that; further clients wait in the listen queue until \
          one that is idle makes room",
     );
     Ok(match served < CONNECTIONS_MIN {

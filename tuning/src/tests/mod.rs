@@ -203,7 +203,7 @@ fn cgroups_of_version_1_count() {
 }
 
 /// Scenario: more and fewer shards than CPUs, on CPUs that are isolated and on others.
-/// Guarantee: it says when the engine pins none, and that isolated CPUs without pinning are a problem.
+/// Guarantee: it says when the engine pins none, and that on isolated CPUs it pins as many shards as there are.
 #[test]
 fn shards_that_are_not_pinned_are_told_so() {
     let said = |shards, isolated| {
@@ -212,7 +212,13 @@ fn shards_that_are_not_pinned_are_told_so() {
     };
     said(2, "\n").has("cpus", Verdict::Advice, "taskset -c 2-3");
     said(8, "\n").has("cpus", Verdict::Advice, "spanmill --shards 4");
-    said(2, "0-3\n").has("cpus", Verdict::Problem, "all stay on one");
+    said(2, "2-3\n").has("cpus", Verdict::Ok, "are isolated, to [2, 3]");
+    said(6, "0-3\n").has("cpus", Verdict::Advice, "spanmill --shards 4");
+    let partition = Made::good()
+        .with("proc/self/cgroup", "0::/own\n")
+        .with("sys/fs/cgroup/own/cpuset.cpus.partition", "isolated\n");
+    let said_there = partition.shards(1).says();
+    said_there.has("cpus", Verdict::Ok, "are isolated, to [0]");
     said(4, "2-3\n").has("cpus", Verdict::Ok, "isolated 2-3");
     said(4, "2-3\n").has(
         "interrupts",
@@ -274,6 +280,19 @@ fn a_log_that_keeps_nothing_is_a_problem() {
     made.probed.disk.free = Err("no such device".to_owned());
     made.says()
         .has("wal_space", Verdict::Unknown, "no such device");
+}
+
+/// Scenario: the low soft limit on open files of a usual shell, under the hard one of its host.
+/// Guarantee: the hard one is what counts, because the engine raises the other to it.
+#[test]
+fn a_low_soft_limit_of_open_files_is_enough() {
+    let limits = LIMITS.replacen("1048576 ", "1024    ", 1);
+    let said = Made::good().with("proc/self/limits", &limits).says();
+    said.has(
+        "nofile",
+        Verdict::Ok,
+        "1048576 descriptors (soft limit 1024)",
+    );
 }
 
 /// Scenario: small limits of sockets and memory, swap that is used early, and strict overcommit.
