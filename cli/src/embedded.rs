@@ -150,6 +150,7 @@ fn options(settings: &Settings) -> Result<ServerOptions> {
         native_port: settings.embedded.native,
         http_port: settings.embedded.http,
         log_level: LogLevel::default(),
+        query_log: false,
     })
 }
 

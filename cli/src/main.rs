@@ -98,7 +98,7 @@ fn up(settings: &Settings) -> Result<()> {
     };
     let events = signals::watch()?;
     migrate(&clickhouse, &settings.schema)?;
-    let queries = Queries::start(query::config(settings, &clickhouse))?;
+    let queries = Queries::start(&query::config(settings, &clickhouse))?;
     let engine = Engine::start(engine::config(settings, &clickhouse)).context("the engine")?;
     let data_dir = embedded.as_ref().map(|_| settings.data_dir.as_path());
     greet(&greeting::engine(
@@ -138,7 +138,7 @@ fn engine_alone(settings: &Settings) -> Result<()> {
 /// The query server against somebody's ClickHouse, which may be down and come back at any time.
 fn query_alone(settings: &Settings) -> Result<()> {
     let events = signals::watch()?;
-    let queries = Queries::start(query::config(settings, &settings.clickhouse))?;
+    let queries = Queries::start(&query::config(settings, &settings.clickhouse))?;
     greet(&greeting::query(queries.addr(), &settings.clickhouse));
 
     signals::wait_for_stop(&events);

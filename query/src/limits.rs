@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-/// Request line and headers together, in bytes; the search for a few hundred trace ids fits.
+/// Request line and headers together, in bytes, and up to twice that where it comes in one piece; the
+/// search for a few hundred trace ids fits.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Largest body of a request, in bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;

@@ -48,7 +48,7 @@ impl Server {
     ///
     /// # Errors
     /// When the address or the threads cannot be had.
-    pub fn start(config: Config) -> Result<Self, StartError> {
+    pub fn start(config: &Config) -> Result<Self, StartError> {
         let usable = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(usable.min(THREADS_MAX))
@@ -65,7 +65,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let metrics = Arc::new(Metrics::new());
         let connections_max = config.connections_max;
-        let router = routes::router(&config, Arc::clone(&metrics));
+        let router = routes::router(config, Arc::clone(&metrics));
         let accepting = connection::accept(listener, router, connections_max, metrics, stopped);
         let accepting = runtime.spawn(accepting);
         Ok(Self {

@@ -70,10 +70,10 @@ impl DataFolder {
     }
 
     /// Writes the configuration; `token` is what the server will answer to prove it is this one.
-    pub(crate) fn write_config(&self, token: &str) -> Result<PathBuf, Error> {
+    pub(crate) fn write_config(&self, token: &str, query_log: bool) -> Result<PathBuf, Error> {
         let cores = thread::available_parallelism().map_or(2, |n| n.get());
         let path = self.path.join("config.xml");
-        fs::write(&path, config(token, cores)).map_err(Error::io("write", &path))?;
+        fs::write(&path, config(token, cores, query_log)).map_err(Error::io("write", &path))?;
         Ok(path)
     }
 
@@ -180,8 +180,12 @@ pub(crate) fn last_lines(text: &str, count: usize) -> String {
 /// merges and mutations, in slots, shrink with it: at their defaults a small pool never has as many
 /// slots free as a large merge or a mutation waits for. No `system.*_log` table is configured, so
 /// none is written; the metric and query logs cost about 6 % of a core while idle.
-fn config(token: &str, cores: usize) -> String {
+fn config(token: &str, cores: usize, query_log: bool) -> String {
     let pool = cores.clamp(2, CORES_MAX);
+    let query_log = match query_log {
+        true => "<query_log><database>system</database><table>query_log</table></query_log>",
+        false => "",
+    };
     format!(
         "<!-- Written at every start; changes here are lost. -->
 <clickhouse>
@@ -202,6 +206,7 @@ fn config(token: &str, cores: usize) -> String {
         <number_of_free_entries_in_pool_to_execute_mutation>{pool}</number_of_free_entries_in_pool_to_execute_mutation>
         <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>{pool}</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
     </merge_tree>
+    {query_log}
 </clickhouse>
 "
     )

@@ -276,7 +276,7 @@ fn launch(
     let args = HostArgs {
         library: library.to_owned(),
         database: folder.database_path(),
-        config: folder.write_config(&token)?,
+        config: folder.write_config(&token, options.query_log)?,
         log: folder.log_path(),
         native_port: ports.native,
         http_port: ports.http,

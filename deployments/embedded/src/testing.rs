@@ -35,11 +35,17 @@ pub struct TestServer {
 
 /// A private server that has answered its first query.
 pub fn start_private() -> TestServer {
+    start_private_with(|_| {})
+}
+
+/// The same with changed options.
+pub fn start_private_with(change: impl FnOnce(&mut ServerOptions)) -> TestServer {
     let folder = tempfile::Builder::new()
         .prefix("spanmill-test-")
         .tempdir()
         .expect("a temporary folder");
     let mut options = private_options(folder.path());
+    change(&mut options);
     let server = start(&options);
     let (native_addr, http_addr) = (server.native_addr(), server.http_addr());
     options.native_port = Port::Exactly(native_addr.port());
@@ -63,6 +69,7 @@ pub fn private_options(data_dir: &Path) -> ServerOptions {
         native_port: Port::Any,
         http_port: Port::Any,
         log_level: LogLevel::Warning,
+        query_log: false,
     }
 }
 

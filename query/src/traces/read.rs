@@ -196,23 +196,20 @@ fn span(row: &SpanRow, columns: &[PromotedColumn]) -> Span {
 }
 
 fn events(row: &SpanRow) -> Vec<Event> {
-    let events = row.event_times.iter().zip(&row.event_names);
-    let maps = row.event_attributes.iter().zip(&row.event_types);
-    let event = |((time, name), (map, types)): ((&i64, &String), (&Map, &Vec<u8>))| Event {
-        time: *time,
-        name: name.clone(),
-        attributes: attributes(map, types),
+    let event = |index: usize| Event {
+        time: row.event_times[index],
+        name: row.event_names[index].clone(),
+        attributes: attributes(&row.event_attributes[index], &row.event_types[index]),
     };
-    events.zip(maps).map(event).collect()
+    // The arrays of a nested column are equally long.
+    (0..row.event_times.len()).map(event).collect()
 }
 
 fn links(row: &SpanRow) -> Vec<Link> {
-    let links = row.link_traces.iter().zip(&row.link_spans);
-    let maps = row.link_attributes.iter().zip(&row.link_types);
-    let link = |((trace, span), (map, types)): ((&[u8; 16], &[u8; 8]), (&Map, &Vec<u8>))| Link {
-        trace: TraceId(*trace),
-        span: *span,
-        attributes: attributes(map, types),
+    let link = |index: usize| Link {
+        trace: TraceId(row.link_traces[index]),
+        span: row.link_spans[index],
+        attributes: attributes(&row.link_attributes[index], &row.link_types[index]),
     };
-    links.zip(maps).map(link).collect()
+    (0..row.link_traces.len()).map(link).collect()
 }

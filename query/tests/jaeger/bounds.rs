@@ -130,7 +130,10 @@ fn answers_by_header() {
         !other.headers.contains("access-control-allow-origin"),
         "{other:?}"
     );
-    let long = stack.get_with("/api/services", &format!("x: {}\r\n", "y".repeat(70 << 10)));
+    let long = stack.get_with(
+        "/api/services",
+        &format!("x: {}\r\n", "y".repeat(200 << 10)),
+    );
     assert_eq!(long.status, 431);
 }
 

@@ -69,16 +69,25 @@ fn lists() {
 fn dependencies() {
     let known = known();
     let stack = &known.stack;
-    stack.sql(
+    // Yesterday: hours of a year ago are not kept.
+    let hour = known.start / 3_600_000_000_000 * 3_600 - 86_400;
+    stack.sql(&format!(
         "INSERT INTO spanmill.otel_service_dependencies_hours VALUES \
-         (toDateTime(1700002800), now(), ['shop', 'shop'], ['db', 'mail'], [5, 2], [0, 0]), \
-         (toDateTime(1700006400), now(), ['shop'], ['db'], [7], [1])",
-    );
+         (toDateTime({hour}), now(), ['shop', 'shop'], ['db', 'mail'], [5, 2], [0, 0]), \
+         (toDateTime({}), now(), ['shop'], ['db'], [7], [1])",
+        hour + 3_600
+    ));
     let edge =
         |child: &str, count: u64| json!({"parent": "shop", "child": child, "callCount": count});
-    let both = stack.json("/api/dependencies?endTs=1700008000000&lookback=7200000");
+    let both = stack.json(&format!(
+        "/api/dependencies?endTs={}&lookback=7200000",
+        (hour + 5_200) * 1000
+    ));
     assert_eq!(both["data"], json!([edge("db", 12), edge("mail", 2)]));
-    let later = stack.json("/api/dependencies?endTs=1700008000000&lookback=600000");
+    let later = stack.json(&format!(
+        "/api/dependencies?endTs={}&lookback=600000",
+        (hour + 5_200) * 1000
+    ));
     assert_eq!(later["data"], json!([edge("db", 7)]));
 }
 

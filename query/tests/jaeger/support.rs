@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use serde_json::Value;
-use spanmill_embedded::testing::{TestServer, start_private};
+use spanmill_embedded::testing::{TestServer, start_private_with};
 use spanmill_engine::ReactorChoice;
 use spanmill_engine::{
     AckMode, ClickHouse, Engine, HandOver, LogConfig, MemoryPlan, PeerLimits, Pin,
@@ -47,7 +47,7 @@ impl Stack {
 
     /// The same with a changed configuration.
     pub(crate) fn start_with(change: impl FnOnce(&mut Config)) -> Stack {
-        let clickhouse = start_private();
+        let clickhouse = start_private_with(|options| options.query_log = true);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -60,7 +60,7 @@ impl Stack {
         migrated.unwrap_or_else(|error| panic!("{error}"));
         let mut config = config(connection);
         change(&mut config);
-        let server = Server::start(config).unwrap_or_else(|error| panic!("{error}"));
+        let server = Server::start(&config).unwrap_or_else(|error| panic!("{error}"));
         Stack {
             clickhouse,
             server: Some(server),
