@@ -4,4 +4,6 @@ mod bounds;
 mod injection;
 mod known;
 mod requests;
+mod statistics;
 mod support;
+mod v3;

@@ -13,7 +13,7 @@ use spanmill_engine::{
     AckMode, ClickHouse, Engine, HandOver, LogConfig, MemoryPlan, PeerLimits, Pin,
 };
 use spanmill_query::{Config, Server};
-use spanmill_schema::{Connection, SchemaSettings, Tables};
+use spanmill_schema::{Connection, Retention, SchemaSettings, Tables};
 
 /// How long anything here may take before the test fails: for hangs, never for measuring.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,11 +27,21 @@ pub(crate) struct Stack {
 }
 
 /// What came back.
-#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: String,
     pub(crate) body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}\n\n{}",
+            self.headers,
+            String::from_utf8_lossy(&self.body)
+        )
+    }
 }
 
 impl Answer {
@@ -194,6 +204,8 @@ fn config(clickhouse: Connection) -> Config {
         request_timeout: Duration::from_secs(30),
         query_memory_max: 1 << 30,
         query_rows_max: 1_000_000_000,
+        cache_bytes_max: 16 << 20,
+        retention: Retention::default(),
         cors_origins: Vec::new(),
     }
 }
