@@ -14,10 +14,13 @@ use spanmill_schema::ValueType;
 
 use super::{Attribute, Event, Link, Resource, Scope, Span, Trace};
 
+type OfScope = (Arc<Scope>, Vec<trace::Span>);
+type OfResource = (Arc<Resource>, Vec<OfScope>);
+
 /// All spans of the traces. Groups stand in the order of their first span, spans within them by trace and
 /// start.
 pub(crate) fn resource_spans(traces: &[Trace]) -> Vec<trace::ResourceSpans> {
-    let mut groups: Vec<(Arc<Resource>, Vec<(Arc<Scope>, Vec<trace::Span>)>)> = Vec::new();
+    let mut groups: Vec<OfResource> = Vec::new();
     for one in traces {
         for span in &one.spans {
             let of_resource = index_of(
@@ -45,9 +48,7 @@ fn index_of<T>(list: &mut Vec<T>, fits: impl Fn(&T) -> bool, make: impl FnOnce()
     &mut list[index]
 }
 
-fn of_resource(
-    (resource, scopes): (Arc<Resource>, Vec<(Arc<Scope>, Vec<trace::Span>)>),
-) -> trace::ResourceSpans {
+fn of_resource((resource, scopes): OfResource) -> trace::ResourceSpans {
     let scope_spans = scopes.into_iter().map(|(scope, spans)| trace::ScopeSpans {
         scope: Some(InstrumentationScope {
             name: scope.name.clone(),
