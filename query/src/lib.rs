@@ -20,6 +20,7 @@ mod health;
 mod jaeger;
 mod limits;
 mod metrics;
+mod openapi;
 mod parameters;
 mod routes;
 mod search_parameters;

@@ -25,6 +25,7 @@ use crate::health;
 use crate::jaeger;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::openapi;
 use crate::services::{self, Known, Services};
 use crate::traces::{Promoted, Traces};
 
@@ -55,7 +56,9 @@ pub(crate) fn router(config: &Config, metrics: Arc<Metrics>, known: Known) -> Ro
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(cors(config))
         .layer(CompressionLayer::new());
+    let openapi = openapi::json();
     health::router(config, Arc::clone(&metrics))
+        .route("/openapi.json", get(|| async { openapi::answer(openapi) }))
         .merge(queries)
         .layer(from_fn_with_state(metrics, counted))
         .layer(around)

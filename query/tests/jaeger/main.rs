@@ -1,6 +1,7 @@
 //! Jaeger's query API over data that a real engine took by OTLP and stored in a real ClickHouse.
 
 mod bounds;
+mod contract;
 mod injection;
 mod known;
 mod requests;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::contract;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use serde_json::Value;
@@ -115,7 +116,12 @@ impl Stack {
     pub(crate) fn get_with(&self, target: &str, headers: &str) -> Answer {
         let head =
             format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
-        exchange(self.addr(), head.as_bytes())
+        let answer = exchange(self.addr(), head.as_bytes());
+        // Compressed ones are looked at by their test.
+        if !answer.headers.contains("content-encoding") && answer.status != 431 {
+            contract::check(target, &answer);
+        }
+        answer
     }
 
     /// An answer with status 200, as JSON.
