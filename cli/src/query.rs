@@ -23,5 +23,6 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
         cache_bytes_max: queries.cache_bytes_max,
         retention: settings.schema.retention,
         cors_origins: queries.cors_origins.clone(),
+        otlp_endpoint: queries.otlp_endpoint.clone(),
     }
 }

@@ -35,4 +35,7 @@ pub struct Config {
     pub retention: Retention,
     /// Origins whose pages may read answers; none without CORS.
     pub cors_origins: Vec<HeaderValue>,
+    /// Where the server's own traces and metrics go: the base of an OTLP receiver over HTTP, such as
+    /// `http://127.0.0.1:4318`. Nowhere without it.
+    pub otlp_endpoint: Option<String>,
 }

@@ -27,6 +27,7 @@ mod search_parameters;
 mod server;
 mod services;
 mod tables;
+mod telemetry;
 mod traces;
 
 pub use config::Config;

@@ -27,11 +27,18 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::openapi;
 use crate::services::{self, Known, Services};
+use crate::tables;
+use crate::telemetry::Telemetry;
 use crate::traces::Traces;
 
 /// Everything that is answered.
-pub(crate) fn router(config: &Config, metrics: Arc<Metrics>, known: Known) -> Router {
-    let clickhouse = ClickHouse::new(config, Arc::clone(&metrics));
+pub(crate) fn router(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    known: Known,
+    telemetry: Option<Arc<Telemetry>>,
+) -> Router {
+    let clickhouse = ClickHouse::new(config, Arc::clone(&metrics), telemetry.clone());
     let traces = Traces::new(clickhouse.clone());
     let services = Services {
         clickhouse,
@@ -48,6 +55,10 @@ pub(crate) fn router(config: &Config, metrics: Arc<Metrics>, known: Known) -> Ro
         .layer(from_fn_with_state(config.request_timeout, within_time))
         .layer(from_fn(shaped))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX));
+    let queries = match telemetry {
+        Some(telemetry) => queries.layer(from_fn_with_state(telemetry, told)),
+        None => queries,
+    };
     let around = ServiceBuilder::new()
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(PropagateRequestIdLayer::x_request_id())
@@ -107,11 +118,22 @@ async fn shaped(request: Request, next: Next) -> Response {
     jaeger::error(&path, &error)
 }
 
+async fn told(State(telemetry): State<Arc<Telemetry>>, request: Request, next: Next) -> Response {
+    telemetry.request(request, next).await
+}
+
 async fn counted(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str).to_owned();
+    let id = request.extensions().get::<RequestId>().cloned();
     let response = next.run(request).await;
-    metrics.request(&route, response.status(), started.elapsed());
+    let (status, took) = (response.status(), started.elapsed());
+    metrics.request(&route, status, took);
+    let id = id.as_ref().and_then(|id| id.header_value().to_str().ok());
+    let tables = response.headers().get(tables::HEADER);
+    let tables = tables.and_then(|tables| tables.to_str().ok());
+    let (status, millis) = (status.as_u16(), took.as_millis());
+    tracing::debug!(request = id, route, status, millis, tables, "answered");
     response
 }

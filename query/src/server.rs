@@ -15,6 +15,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::routes;
 use crate::services;
+use crate::telemetry::Telemetry;
 
 /// Most threads that answer; the work is ClickHouse's.
 const THREADS_MAX: usize = 4;
@@ -26,6 +27,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
     runtime: Runtime,
+    telemetry: Option<Arc<Telemetry>>,
 }
 
 /// Why it does not start.
@@ -42,6 +44,14 @@ pub enum StartError {
     /// The system gives no threads or descriptors.
     #[error("the runtime of the query server cannot be made: {0}")]
     Runtime(io::Error),
+    /// The query server's own telemetry cannot be sent there.
+    #[error("the query server's telemetry cannot be sent to {endpoint}: {reason}")]
+    Telemetry {
+        /// What was asked for.
+        endpoint: String,
+        /// Why not.
+        reason: String,
+    },
 }
 
 impl Server {
@@ -50,6 +60,7 @@ impl Server {
     /// # Errors
     /// When the address or the threads cannot be had.
     pub fn start(config: &Config) -> Result<Self, StartError> {
+        let telemetry = telemetry(config)?;
         let usable = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(usable.min(THREADS_MAX))
@@ -67,7 +78,7 @@ impl Server {
         let known = services::known(config.cache_bytes_max);
         let metrics = Arc::new(Metrics::new(&known.hits, &known.misses));
         let connections_max = config.connections_max;
-        let router = routes::router(config, Arc::clone(&metrics), known);
+        let router = routes::router(config, Arc::clone(&metrics), known, telemetry.clone());
         let accepting = connection::accept(listener, router, connections_max, metrics, stopped);
         let accepting = runtime.spawn(accepting);
         Ok(Self {
@@ -75,6 +86,7 @@ impl Server {
             stop,
             accepting,
             runtime,
+            telemetry,
         })
     }
 
@@ -90,6 +102,7 @@ impl Server {
             stop,
             accepting,
             runtime,
+            telemetry,
             ..
         } = self;
         // Fails only if nobody listens any more.
@@ -99,5 +112,21 @@ impl Server {
             tracing::warn!("queries still ran when the server stopped; they are ended");
         }
         runtime.shutdown_background();
+        if let Some(telemetry) = telemetry {
+            telemetry.shutdown();
+        }
+    }
+}
+
+fn telemetry(config: &Config) -> Result<Option<Arc<Telemetry>>, StartError> {
+    let Some(endpoint) = &config.otlp_endpoint else {
+        return Ok(None);
+    };
+    match Telemetry::start(endpoint) {
+        Ok(telemetry) => Ok(Some(Arc::new(telemetry))),
+        Err(error) => Err(StartError::Telemetry {
+            endpoint: endpoint.clone(),
+            reason: error.to_string(),
+        }),
     }
 }

@@ -119,6 +119,7 @@ pub(crate) struct Queries {
     pub rows_max: u64,
     pub cache_bytes_max: u64,
     pub cors_origins: Vec<HeaderValue>,
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How far from now the times of rows may lie.

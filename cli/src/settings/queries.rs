@@ -36,6 +36,10 @@ pub(super) fn queries(reader: &mut Reader<'_>) -> Option<Queries> {
         true => reader.read(&table::QUERY_CORS_ORIGINS, origins),
         false => Some(Vec::new()),
     };
+    let otlp_endpoint = match reader.raw.is_given(&table::QUERY_OTLP_ENDPOINT) {
+        true => reader.read(&table::QUERY_OTLP_ENDPOINT, endpoint).map(Some),
+        false => Some(None),
+    };
     Some(Queries {
         connections_max: connections_max?,
         concurrency: concurrency?,
@@ -44,12 +48,23 @@ pub(super) fn queries(reader: &mut Reader<'_>) -> Option<Queries> {
         rows_max: rows_max? as u64,
         cache_bytes_max: cache_bytes_max? as u64,
         cors_origins: cors_origins?,
+        otlp_endpoint: otlp_endpoint?,
     })
 }
 
 fn origins(text: &str) -> Result<Vec<HeaderValue>, String> {
     let given = text.split(',').map(str::trim);
     given.filter(|one| !one.is_empty()).map(origin).collect()
+}
+
+fn endpoint(text: &str) -> Result<String, String> {
+    let is_http = text
+        .strip_prefix("http://")
+        .is_some_and(|rest| !rest.is_empty());
+    match is_http {
+        true => Ok(text.to_owned()),
+        false => Err("it is not of the form http://host:port".to_owned()),
+    }
 }
 
 /// As browsers send it: scheme, host and port, nothing behind.

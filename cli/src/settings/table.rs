@@ -516,6 +516,16 @@ pub(crate) static QUERY_CORS_ORIGINS: Setting = Setting {
     secret: false,
 };
 
+pub(crate) static QUERY_OTLP_ENDPOINT: Setting = Setting {
+    key: "query_otlp_endpoint",
+    group: QUERIES,
+    value: "URL",
+    accepts: "the base of an OTLP receiver over HTTP, such as http://127.0.0.1:4318",
+    default: Default::Found("nowhere"),
+    help: "Where the query server's own traces and metrics go",
+    secret: false,
+};
+
 pub(crate) static LOG_FORMAT: Setting = Setting {
     key: "log_format",
     group: LOGGING,
@@ -539,7 +549,7 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
 };
 
 /// Every setting, in the order of help and reference.
-pub(crate) static ALL: [&Setting; 44] = [
+pub(crate) static ALL: [&Setting; 45] = [
     &CONFIG,
     &DATA_DIR,
     &WAL_DIR,
@@ -582,6 +592,7 @@ pub(crate) static ALL: [&Setting; 44] = [
     &QUERY_ROWS_MAX,
     &QUERY_CACHE_BYTES_MAX,
     &QUERY_CORS_ORIGINS,
+    &QUERY_OTLP_ENDPOINT,
     &LOG_FORMAT,
     &LOG_LEVEL,
 ];

@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 use clickhouse::{Client, RowOwned, RowRead};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use opentelemetry::Context;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::telemetry::Telemetry;
 use once::Once;
 
 pub(crate) use statement::{Identifier, Statement, Value};
@@ -29,6 +31,7 @@ pub(crate) struct ClickHouse {
     turns: Arc<Semaphore>,
     once: Arc<Once>,
     metrics: Arc<Metrics>,
+    telemetry: Option<Arc<Telemetry>>,
     cluster: bool,
 }
 
@@ -45,7 +48,11 @@ pub(crate) enum Source {
 }
 
 impl ClickHouse {
-    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        metrics: Arc<Metrics>,
+        telemetry: Option<Arc<Telemetry>>,
+    ) -> Self {
         let seconds = config.request_timeout.max(Duration::from_secs(1)).as_secs();
         let connection = &config.clickhouse;
         let client = client()
@@ -67,6 +74,7 @@ impl ClickHouse {
             turns: Arc::new(Semaphore::new(config.queries_max)),
             once: Arc::new(Once::new(metrics.queries_shared.clone())),
             metrics,
+            telemetry,
             cluster: config.cluster,
         }
     }
@@ -98,9 +106,15 @@ impl ClickHouse {
         T: RowOwned + RowRead + Send + Sync + 'static,
     {
         let this = self.clone();
+        // The request's span, of whoever asks first.
+        let asked = Context::current();
         self.once
             .run(statement, move |statement| async move {
-                this.run::<T>(&statement).await
+                let rows = this.run::<T>(&statement);
+                match &this.telemetry {
+                    Some(telemetry) => telemetry.query(statement.name, asked, rows).await,
+                    None => rows.await,
+                }
             })
             .await
     }

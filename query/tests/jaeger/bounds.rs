@@ -137,25 +137,58 @@ fn answers_by_header() {
     assert_eq!(long.status, 431);
 }
 
-/// Scenario: 300 clients hold connections open without sending a request, where 400 are allowed.
-/// Guarantees: others are answered meanwhile.
+/// Scenario: 1,000 clients hold connections open in the middle of a request's head, where 1,100 are allowed; then
+/// more come than are allowed.
+/// Guarantees: others are answered meanwhile; threads do not grow with connections, memory by some KiB each; who
+/// is late is answered when others have gone.
 #[test]
 fn slow_clients_are_apart() {
-    let stack = Stack::start_with(|config| config.connections_max = 400);
-    let mut slow: Vec<_> = (0..300)
-        .map(|_| {
-            let mut stream = TcpStream::connect(stack.addr()).expect("a connection");
-            stream
-                .write_all(b"GET /api/services HTTP/1.1\r\nx-")
-                .expect("bytes are taken");
-            stream
-        })
-        .collect();
+    // Both ends of each connection are this process's.
+    spanmill_engine::raise_open_files().expect("a limit of open files");
+    let stack = Stack::start_with(|config| config.connections_max = 1_100);
     assert_eq!(stack.get("/api/services").status, 200);
-    let one = slow.last_mut().expect("a connection");
+    let (threads, memory) = (status("Threads:"), status("VmRSS:"));
+    let slow = |count: usize| -> Vec<_> {
+        let slow = || {
+            let mut stream = TcpStream::connect(stack.addr()).expect("a connection");
+            let head = b"GET /api/services HTTP/1.1\r\nx-";
+            stream.write_all(head).expect("bytes are taken");
+            stream
+        };
+        (0..count).map(|_| slow()).collect()
+    };
+    let mut held = slow(1_000);
+    let open = "spanmill_query_connections 1001\n";
+    await_true("all are accepted", || {
+        String::from_utf8_lossy(&stack.get("/metrics").body).contains(open)
+    });
+    assert_eq!(stack.get("/api/services").status, 200);
+    // Other tests of this process run beside it and have threads and memory of their own.
+    let more = status("Threads:").saturating_sub(threads);
+    assert!(more < 300, "{more} more threads");
+    let more = status("VmRSS:").saturating_sub(memory);
+    assert!(more < 256 << 10, "{more} KiB more");
+
+    let one = held.last_mut().expect("a connection");
     one.write_all(b"y: z\r\nhost: test\r\nconnection: close\r\n\r\n")
         .expect("bytes are taken");
     let mut answer = String::new();
     one.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    held.extend(slow(200));
+    let late = std::thread::scope(|scope| {
+        let late = scope.spawn(|| stack.get("/api/services").status);
+        drop(held);
+        late.join().expect("an answer")
+    });
+    assert_eq!(late, 200);
+}
+
+/// A number of this process's status, in KiB where it is memory.
+fn status(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").expect("a status");
+    let line = text.lines().find(|line| line.starts_with(name));
+    let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    number.expect("a number")
 }

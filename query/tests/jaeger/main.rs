@@ -7,4 +7,5 @@ mod known;
 mod requests;
 mod statistics;
 mod support;
+mod telemetry;
 mod v3;

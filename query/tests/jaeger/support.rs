@@ -69,35 +69,47 @@ impl Stack {
             &SchemaSettings::default(),
         ));
         migrated.unwrap_or_else(|error| panic!("{error}"));
-        let mut config = config(connection);
-        change(&mut config);
-        let server = Server::start(&config).unwrap_or_else(|error| panic!("{error}"));
-        Stack {
+        let mut stack = Stack {
             clickhouse,
-            server: Some(server),
-        }
+            server: None,
+        };
+        stack.server = Some(stack.server(change));
+        stack
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
         self.server.as_ref().expect("a server").addr()
     }
 
-    /// Stores spans through an engine of their own, which confirms them once they are in ClickHouse.
-    pub(crate) fn store(&self, request: &ExportTraceServiceRequest) {
+    /// One more server over the same ClickHouse, with a changed configuration.
+    pub(crate) fn server(&self, change: impl FnOnce(&mut Config)) -> Server {
+        let mut config = config(connection(&self.clickhouse));
+        change(&mut config);
+        Server::start(&config).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// An engine that confirms spans once they are in ClickHouse, and takes them now.
+    pub(crate) fn engine(&self) -> Engine {
         let engine = Engine::start(engine_config(&self.clickhouse));
         let engine = engine.unwrap_or_else(|error| panic!("{error}"));
-        let body = request.encode_to_vec();
-        await_true("the engine takes spans", || {
-            let head = format!(
-                "POST /v1/traces HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\
-                 content-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
-                body.len()
-            );
-            let answer = exchange(engine.http_addr(), &[head.as_bytes(), &body].concat());
-            // Until it has reached ClickHouse it says 503.
-            assert!([200, 503].contains(&answer.status), "{answer:?}");
-            answer.status == 200
+        await_true("the engine is ready", || {
+            let probe = b"GET /readyz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+            exchange(engine.admin_addr(), probe).status == 200
         });
+        engine
+    }
+
+    /// Stores spans through an engine of their own.
+    pub(crate) fn store(&self, request: &ExportTraceServiceRequest) {
+        let engine = self.engine();
+        let body = request.encode_to_vec();
+        let head = format!(
+            "POST /v1/traces HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\
+             content-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let answer = exchange(engine.http_addr(), &[head.as_bytes(), &body].concat());
+        assert_eq!(answer.status, 200, "{answer:?}");
         engine.shutdown();
     }
 
@@ -213,6 +225,7 @@ fn config(clickhouse: Connection) -> Config {
         cache_bytes_max: 16 << 20,
         retention: Retention::default(),
         cors_origins: Vec::new(),
+        otlp_endpoint: None,
     }
 }
 
