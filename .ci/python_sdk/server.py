@@ -21,7 +21,7 @@ def spanmill(binary, checks):
     with tempfile.TemporaryDirectory(prefix="spanmill-python-") as folder:
         free = "127.0.0.1:0"
         arguments = ["up", "--data-dir", folder, "--otlp-grpc", free, "--otlp-http", free]
-        arguments += ["--admin", free, "--native-port", "0", "--http-port", "0"]
+        arguments += ["--admin", free, "--query", free, "--native-port", "0", "--http-port", "0"]
         log_path = os.path.join(folder, "log")
         with open(log_path, "wb") as log:
             process = subprocess.Popen(
