@@ -5,15 +5,15 @@ use spanmill_schema::{Promoted, TableId, ValueType};
 
 use super::column::column_group;
 use super::{
-    ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Origin, RowAttributes,
-    Strings,
+    ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, Integers, LowCardinality, NotUtf8, Origin,
+    RowAttributes, Strings,
 };
 
 column_group! {
     /// Rows of `otel_logs` that wait to be sealed.
     LogColumns {
-        timestamp: Fixed<8>,
-        observed_timestamp: Fixed<8>,
+        timestamp: Integers,
+        observed_timestamp: Integers,
         trace_id: Fixed<16>,
         span_id: Fixed<8>,
         flags: Fixed<4>,
@@ -35,7 +35,7 @@ impl ColumnSet for LogColumns {
         self.timestamp.rows()
     }
 
-    fn timestamps(&self) -> Option<&Fixed<8>> {
+    fn timestamps(&self) -> Option<&Integers> {
         Some(&self.timestamp)
     }
 }

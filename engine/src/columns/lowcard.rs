@@ -223,7 +223,10 @@ fn write_keys(size: usize, values: &[u8], keys: &[u32], block: &mut BlockWriter<
     block.small(&(size as u64).to_le_bytes());
     block.bulk(values);
     block.small(&(keys.len() as u64).to_le_bytes());
-    block.built(|out| match width {
+    if size == 1 {
+        return block.integers(&vec![0; keys.len()]);
+    }
+    block.built(keys.len(), |out| match width {
         KEY_U8 => out.extend(keys.iter().map(|key| *key as u8)),
         KEY_U16 => out.extend(keys.iter().flat_map(|key| (*key as u16).to_le_bytes())),
         _ => out.extend(keys.iter().flat_map(|key| key.to_le_bytes())),

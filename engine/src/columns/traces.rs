@@ -6,14 +6,14 @@ use spanmill_schema::{Promoted, TableId};
 use super::column::column_group;
 use super::nested::{Events, Links};
 use super::{
-    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Origin,
-    RowAttributes, Strings,
+    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, Integers, LowCardinality, NotUtf8,
+    Origin, RowAttributes, Strings,
 };
 
 column_group! {
     /// Rows of `otel_traces` that wait to be sealed.
     TraceColumns {
-        timestamp: Fixed<8>,
+        timestamp: Integers,
         trace_id: Fixed<16>,
         span_id: Fixed<8>,
         parent_span_id: Fixed<8>,
@@ -22,7 +22,7 @@ column_group! {
         name: LowCardinality,
         kind: Fixed<1>,
         origin: Origin,
-        duration: Fixed<8>,
+        duration: Integers,
         status_code: Fixed<1>,
         status_message: Strings,
         attributes: RowAttributes,
@@ -41,7 +41,7 @@ impl ColumnSet for TraceColumns {
         self.timestamp.rows()
     }
 
-    fn timestamps(&self) -> Option<&Fixed<8>> {
+    fn timestamps(&self) -> Option<&Integers> {
         Some(&self.timestamp)
     }
 }

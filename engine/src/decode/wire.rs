@@ -42,6 +42,12 @@ impl<'a> Reader<'a> {
         Reader { rest: message }
     }
 
+    /// Bytes of the message that were not read yet.
+    #[inline]
+    pub(crate) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The next field's number and wire type; `None` at the end of the message.
     #[inline]
     pub(crate) fn tag(&mut self) -> Result<Option<(u32, WireType)>, WireError> {
