@@ -41,7 +41,7 @@ pub(super) fn number_point(
             _ => reader.skip(field, wire)?,
         }
     }
-    end_point(row, attributes, of, columns, walk)
+    end_point(row, &attributes, of, columns, walk)
 }
 
 /// A point of a histogram with explicit bounds.
@@ -83,7 +83,7 @@ pub(super) fn histogram_point(
     if has_exemplars {
         exemplars(message, EXEMPLARS, columns, &mut walk.text)?;
     }
-    end_point(row, attributes, of, columns, walk)
+    end_point(row, &attributes, of, columns, walk)
 }
 
 /// A point of an exponential histogram.
@@ -133,7 +133,7 @@ pub(super) fn exponential_point(
     if has_exemplars {
         exemplars(message, EXEMPLARS, columns, &mut walk.text)?;
     }
-    end_point(row, attributes, of, columns, walk)
+    end_point(row, &attributes, of, columns, walk)
 }
 
 /// A point of a summary.
@@ -168,7 +168,7 @@ pub(super) fn summary_point(
         }
     }
     quantiles.end_row(&values);
-    end_point(row, attributes, of, columns, walk)
+    end_point(row, &attributes, of, columns, walk)
 }
 
 /// The attributes of a point as they are encoded. Nearly always they lie one behind the other, and are hashed there.
@@ -258,7 +258,7 @@ impl<'m> Encoded<'m> {
 #[inline]
 fn end_point(
     mut row: PointRow,
-    attributes: Encoded<'_>,
+    attributes: &Encoded<'_>,
     of: &OfMetric<'_>,
     columns: &mut MetricColumns,
     walk: &mut Walk<'_>,
