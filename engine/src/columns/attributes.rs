@@ -125,17 +125,19 @@ impl Attributes {
     ) {
         let picked = self.offsets.pick(rows);
         let entries = picked.elements();
+        let all = self.types.rows();
+        let near = outer.is_none();
         block.begin_column();
         LowCardinality::write_prefix(block);
-        block.bulk(outer.unwrap_or_default());
-        block.bulk(&picked.offsets);
+        block.offsets(outer.unwrap_or_default(), self.offsets.rows(), near);
+        block.offsets(&picked.offsets, all, near);
         self.keys.write_body(entries, block);
         block.bulk(&self.values.data(entries));
 
         block.begin_column();
-        block.bulk(outer.unwrap_or_default());
-        block.bulk(&picked.offsets);
-        block.bulk(&self.types.data(entries));
+        block.offsets(outer.unwrap_or_default(), self.offsets.rows(), near);
+        block.offsets(&picked.offsets, all, near);
+        block.fixed(&self.types, entries);
     }
 }
 

@@ -1,14 +1,18 @@
 //! Takes the columns of one table and makes a Native block of them, in LZ4 frames with checksums: the
-//! very bytes that go to ClickHouse. Large columns are compressed where they lie; only small pieces and
-//! dictionaries are gathered first.
+//! very bytes that go to ClickHouse. Integers are packed one by one in frames of their own, all else by LZ4's search.
+//! Large columns of the latter are compressed where they lie; everything else is gathered first.
 //!
 //! Format: `native-protocol` of ClickHouse at revision 54460. A frame is
 //! `CityHash128 (16) | method (1) | compressed size with this 9-byte header (4) | plain size (4) | payload`,
 //! the hash covering everything after itself.
 
+use std::ops::Range;
+
 use cityhash_102_rs::city_hash_128;
 use spanmill_schema::Table;
 
+use super::column::Picked;
+use super::fixed::Fixed;
 use super::lz4::Lz4;
 use super::varint::push_varint;
 
@@ -16,6 +20,12 @@ use super::varint::push_varint;
 const FRAME_BYTES: usize = 1 << 20;
 /// A slice from this size on is compressed where it lies instead of being gathered first.
 const BULK_BYTES: usize = 64 << 10;
+/// Integers of fewer bytes are compressed with what is around them: a frame of their own costs 25 bytes more.
+const INTEGERS_BYTES_MIN: usize = 2 << 10;
+/// A frame with so many plain bytes of integers is full; what fills it may bring as many more.
+const INTEGERS_FRAME_BYTES: usize = FRAME_BYTES / 2;
+/// So many bytes of anything else may lie among integers, uncompressed.
+const AMONG_INTEGERS_BYTES_MAX: usize = 128;
 const CHECKSUM_BYTES: usize = 16;
 const HEADER_BYTES: usize = 9;
 const METHOD_LZ4: u8 = 0x82;
@@ -25,6 +35,8 @@ const BLOCK_INFO: [u8; 8] = [1, 0, 2, 0xff, 0xff, 0xff, 0xff, 0];
 /// What a shard keeps from block to block: the plain bytes of the open frame, and room for one packed frame.
 pub(crate) struct Compressor {
     plain: Vec<u8>,
+    /// Where integers lie in them; empty in a frame that LZ4 searches.
+    integers: Vec<Range<usize>>,
     lz4: Lz4,
 }
 
@@ -32,6 +44,7 @@ impl Default for Compressor {
     fn default() -> Self {
         Compressor {
             plain: Vec::new(),
+            integers: Vec::new(),
             lz4: Lz4::new(FRAME_BYTES),
         }
     }
@@ -41,7 +54,7 @@ impl Compressor {
     /// Appends one compressed frame of `plain`, as a block is made of.
     #[cfg(feature = "stages")]
     pub(crate) fn push_frame(&mut self, plain: &[u8], frames: &mut Vec<u8>) {
-        push_frame(&mut self.lz4, plain, frames);
+        push_frame(self.lz4.pack(plain), plain.len(), frames);
     }
 
     /// Gives back what a block with large pieces has needed.
@@ -74,7 +87,7 @@ impl<'a> BlockWriter<'a> {
             compressor,
             frames,
         };
-        writer.built(|out| {
+        writer.built(0, |out| {
             out.extend_from_slice(&BLOCK_INFO);
             push_varint(out, table.columns.len() as u64);
             push_varint(out, rows as u64);
@@ -90,7 +103,7 @@ impl<'a> BlockWriter<'a> {
     pub(crate) fn begin_column(&mut self) {
         let column = &self.table.columns[self.next_column];
         self.next_column += 1;
-        self.built(|out| {
+        self.built(0, |out| {
             push_varint(out, column.name.len() as u64);
             out.extend_from_slice(column.name.as_bytes());
             push_varint(out, column.kind.len() as u64);
@@ -101,15 +114,16 @@ impl<'a> BlockWriter<'a> {
 
     /// Appends a few bytes.
     pub(crate) fn small(&mut self, bytes: &[u8]) {
-        self.built(|out| out.extend_from_slice(bytes));
+        self.built(bytes.len(), |out| out.extend_from_slice(bytes));
     }
 
-    /// Appends what `build` writes.
-    pub(crate) fn built(&mut self, build: impl FnOnce(&mut Vec<u8>)) {
-        build(&mut self.compressor.plain);
-        if self.compressor.plain.len() >= FRAME_BYTES {
+    /// Appends the `length` bytes that `build` writes.
+    pub(crate) fn built(&mut self, length: usize, build: impl FnOnce(&mut Vec<u8>)) {
+        if self.has_integers() && length > AMONG_INTEGERS_BYTES_MAX {
             self.flush();
         }
+        build(&mut self.compressor.plain);
+        self.flush_if_full();
     }
 
     /// Appends a column's bytes.
@@ -119,15 +133,62 @@ impl<'a> BlockWriter<'a> {
         }
         self.flush();
         for part in bytes.chunks(FRAME_BYTES) {
-            push_frame(&mut self.compressor.lz4, part, self.frames);
+            push_frame(self.compressor.lz4.pack(part), part.len(), self.frames);
+        }
+    }
+
+    /// Appends integers of eight bytes, each near the one before it.
+    pub(crate) fn integers(&mut self, bytes: &[u8]) {
+        if !self.has_integers() {
+            if bytes.len() < INTEGERS_BYTES_MIN {
+                return self.small(bytes);
+            }
+            if self.compressor.plain.len() > AMONG_INTEGERS_BYTES_MAX {
+                self.flush();
+            }
+        }
+        for part in bytes.chunks(INTEGERS_FRAME_BYTES) {
+            let Compressor {
+                plain, integers, ..
+            } = &mut *self.compressor;
+            let start = plain.len();
+            plain.extend_from_slice(part);
+            integers.push(start..plain.len());
+            self.flush_if_full();
+        }
+    }
+
+    /// Appends values of `N` bytes.
+    pub(crate) fn fixed<const N: usize, const NEAR: bool>(
+        &mut self,
+        values: &Fixed<N, NEAR>,
+        picked: Picked<'_>,
+    ) {
+        match NEAR {
+            true => self.integers(&values.data(picked)),
+            false => self.bulk(&values.data(picked)),
+        }
+    }
+
+    /// Appends the offsets of arrays whose elements follow, `near` each other or not. Columns of one nested group
+    /// all have these offsets, which LZ4's search finds again.
+    pub(crate) fn offsets(&mut self, offsets: &[u8], elements: usize, near: bool) {
+        match near || elements == 0 {
+            true => self.integers(offsets),
+            false => self.bulk(offsets),
         }
     }
 
     /// Writes a whole array column.
-    pub(crate) fn array(&mut self, offsets: &[u8], elements: &[u8]) {
+    pub(crate) fn array<const N: usize, const NEAR: bool>(
+        &mut self,
+        offsets: &[u8],
+        elements: &Fixed<N, NEAR>,
+        picked: Picked<'_>,
+    ) {
         self.begin_column();
-        self.bulk(offsets);
-        self.bulk(elements);
+        self.offsets(offsets, elements.rows(), NEAR);
+        self.fixed(elements, picked);
     }
 
     /// Ends the block.
@@ -136,24 +197,46 @@ impl<'a> BlockWriter<'a> {
         self.flush();
     }
 
-    fn flush(&mut self) {
-        let Compressor { plain, lz4 } = &mut *self.compressor;
-        for part in plain.chunks(FRAME_BYTES) {
-            push_frame(lz4, part, self.frames);
+    fn has_integers(&self) -> bool {
+        !self.compressor.integers.is_empty()
+    }
+
+    fn flush_if_full(&mut self) {
+        let full = match self.has_integers() {
+            true => INTEGERS_FRAME_BYTES,
+            false => FRAME_BYTES,
+        };
+        if self.compressor.plain.len() >= full {
+            self.flush();
         }
+    }
+
+    fn flush(&mut self) {
+        let Compressor {
+            plain,
+            integers,
+            lz4,
+        } = &mut *self.compressor;
+        if integers.is_empty() {
+            for part in plain.chunks(FRAME_BYTES) {
+                push_frame(lz4.pack(part), part.len(), self.frames);
+            }
+        } else {
+            push_frame(lz4.pack_words(plain, integers), plain.len(), self.frames);
+        }
+        integers.clear();
         super::clear_buffer(plain);
     }
 }
 
-/// Appends one compressed frame of `plain`: not empty, at most `FRAME_BYTES`.
-fn push_frame(lz4: &mut Lz4, plain: &[u8], frames: &mut Vec<u8>) {
-    let packed = lz4.pack(plain);
+/// Appends one frame of `plain` bytes that were packed.
+fn push_frame(packed: &[u8], plain: usize, frames: &mut Vec<u8>) {
     let start = frames.len();
     let hashed = start + CHECKSUM_BYTES;
     frames.extend_from_slice(&[0; CHECKSUM_BYTES]);
     frames.push(METHOD_LZ4);
     frames.extend_from_slice(&((HEADER_BYTES + packed.len()) as u32).to_le_bytes());
-    frames.extend_from_slice(&(plain.len() as u32).to_le_bytes());
+    frames.extend_from_slice(&(plain as u32).to_le_bytes());
     frames.extend_from_slice(packed);
     let hash = checksum(&frames[hashed..]);
     frames[start..hashed].copy_from_slice(&hash.to_le_bytes());
@@ -169,8 +252,8 @@ pub(crate) fn empty_block(compressor: &mut Compressor) -> Vec<u8> {
     let mut frames = Vec::new();
     compressor.plain.extend_from_slice(&BLOCK_INFO);
     compressor.plain.extend_from_slice(&[0, 0]);
-    let Compressor { plain, lz4 } = compressor;
-    push_frame(lz4, plain, &mut frames);
+    let Compressor { plain, lz4, .. } = compressor;
+    push_frame(lz4.pack(plain), plain.len(), &mut frames);
     plain.clear();
     frames
 }

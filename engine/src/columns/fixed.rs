@@ -7,13 +7,17 @@ use super::block::BlockWriter;
 use super::column::{Buffer, Column, Picked, next_mark};
 use super::{clear_buffer, truncate_buffer};
 
-/// A column of `N`-byte values.
+/// A column of `N`-byte values. Those that are `NEAR` are integers of eight bytes which have their upper bytes in
+/// common with the one before them, and little else.
 #[derive(Default)]
-pub(crate) struct Fixed<const N: usize> {
+pub(crate) struct Fixed<const N: usize, const NEAR: bool = false> {
     bytes: Vec<u8>,
 }
 
-impl<const N: usize> Fixed<N> {
+/// See [`Fixed`]: counts, times and offsets.
+pub(crate) type Integers = Fixed<8, true>;
+
+impl<const N: usize, const NEAR: bool> Fixed<N, NEAR> {
     #[inline]
     pub(crate) fn push(&mut self, value: [u8; N]) {
         self.bytes.extend_from_slice(&value);
@@ -52,7 +56,7 @@ impl<const N: usize> Fixed<N> {
     }
 }
 
-impl<const N: usize> Buffer for Fixed<N> {
+impl<const N: usize, const NEAR: bool> Buffer for Fixed<N, NEAR> {
     fn mark(&self, marks: &mut Vec<usize>) {
         marks.push(self.bytes.len());
     }
@@ -74,16 +78,16 @@ impl<const N: usize> Buffer for Fixed<N> {
     }
 }
 
-impl<const N: usize> Column for Fixed<N> {
+impl<const N: usize, const NEAR: bool> Column for Fixed<N, NEAR> {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         block.begin_column();
-        block.bulk(&self.data(rows));
+        block.fixed(self, rows);
     }
 }
 
 /// Where each row of an array or map ends in its elements: ClickHouse's cumulative `UInt64` offsets.
 #[derive(Default)]
-pub(crate) struct Offsets(Fixed<8>);
+pub(crate) struct Offsets(Integers);
 
 /// The rows of an array column that a block takes.
 pub(crate) struct PickedArrays<'a> {
@@ -140,12 +144,12 @@ impl Offsets {
 
 /// An array column of `N`-byte values.
 #[derive(Default)]
-pub(crate) struct Arrays<const N: usize> {
+pub(crate) struct Arrays<const N: usize, const NEAR: bool = false> {
     offsets: Offsets,
-    elements: Fixed<N>,
+    elements: Fixed<N, NEAR>,
 }
 
-impl<const N: usize> Arrays<N> {
+impl<const N: usize, const NEAR: bool> Arrays<N, NEAR> {
     /// Appends an element to the row that is being built.
     #[inline]
     pub(crate) fn push(&mut self, value: [u8; N]) {
@@ -169,7 +173,7 @@ impl<const N: usize> Arrays<N> {
     }
 }
 
-impl<const N: usize> Buffer for Arrays<N> {
+impl<const N: usize, const NEAR: bool> Buffer for Arrays<N, NEAR> {
     fn mark(&self, marks: &mut Vec<usize>) {
         self.offsets.mark(marks);
         self.elements.mark(marks);
@@ -194,10 +198,10 @@ impl<const N: usize> Buffer for Arrays<N> {
     }
 }
 
-impl<const N: usize> Column for Arrays<N> {
+impl<const N: usize, const NEAR: bool> Column for Arrays<N, NEAR> {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         let picked = self.offsets.pick(rows);
-        block.array(&picked.offsets, &self.elements.data(picked.elements()));
+        block.array(&picked.offsets, &self.elements, picked.elements());
     }
 }
 

@@ -5,15 +5,15 @@ use spanmill_schema::{Promoted, TableId, ValueType};
 
 use super::column::column_group;
 use super::{
-    ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Origin, RowAttributes,
-    Strings,
+    ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, Integers, LowCardinality, NotUtf8, Origin,
+    RowAttributes, Strings, Text,
 };
 
 column_group! {
     /// Rows of `otel_logs` that wait to be sealed.
     LogColumns {
-        timestamp: Fixed<8>,
-        observed_timestamp: Fixed<8>,
+        timestamp: Integers,
+        observed_timestamp: Integers,
         trace_id: Fixed<16>,
         span_id: Fixed<8>,
         flags: Fixed<4>,
@@ -35,7 +35,7 @@ impl ColumnSet for LogColumns {
         self.timestamp.rows()
     }
 
-    fn timestamps(&self) -> Option<&Fixed<8>> {
+    fn timestamps(&self) -> Option<&Integers> {
         Some(&self.timestamp)
     }
 }
@@ -51,8 +51,8 @@ pub(crate) struct LogRow<'a> {
     pub(crate) span_id: [u8; 8],
     pub(crate) flags: u32,
     pub(crate) severity_number: u8,
-    pub(crate) severity_text: &'a [u8],
-    pub(crate) event_name: &'a [u8],
+    pub(crate) severity_text: Text<'a>,
+    pub(crate) event_name: Text<'a>,
     /// UTF-8.
     pub(crate) body: &'a [u8],
     pub(crate) body_type: ValueType,
@@ -98,8 +98,8 @@ impl LogColumns {
         self.span_id.push(record.span_id);
         self.flags.push(record.flags.to_le_bytes());
         self.severity_number.push([record.severity_number]);
-        self.severity_text.push(record.severity_text)?;
-        self.event_name.push(record.event_name)?;
+        self.severity_text.push_text(record.severity_text)?;
+        self.event_name.push_text(record.event_name)?;
         self.body.push(record.body);
         self.body_type.push([record.body_type as u8]);
         self.attributes.end_row();

@@ -5,8 +5,11 @@
 //! bytes.
 
 use std::ffi::{c_char, c_int};
+use std::ops::Range;
 
 use lz4_sys::LZ4_compress_fast;
+
+use super::words;
 
 /// How fast LZ4 gives up on bytes that do not repeat; 1 is its default.
 const ACCELERATION: c_int = 4;
@@ -42,6 +45,15 @@ impl Lz4 {
             )
         };
         &self.packed[..length as usize]
+    }
+
+    /// The LZ4 block of `plain`, of which all but a few bytes are integers, in `spans`.
+    ///
+    /// # Panics
+    /// When `plain` is longer than what this was made for.
+    pub(super) fn pack_words(&mut self, plain: &[u8], spans: &[Range<usize>]) -> &[u8] {
+        let length = words::pack(plain, spans, &mut self.packed);
+        &self.packed[..length]
     }
 }
 

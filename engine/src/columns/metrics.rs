@@ -7,7 +7,7 @@ use spanmill_schema::{MetricType, TableId};
 use super::column::column_group;
 use super::nested::{Exemplars, Quantiles};
 use super::numbers::{Number, Numbers};
-use super::{Arrays, Attributes, ColumnSet, Fixed, LowCardinality, NotUtf8};
+use super::{Arrays, Attributes, ColumnSet, Fixed, Integers, LowCardinality, NotUtf8};
 
 column_group! {
     /// Rows of `otel_metrics` that wait to be sealed.
@@ -18,8 +18,8 @@ column_group! {
         kind: Fixed<1>,
         temporality: Fixed<1>,
         monotonic: Fixed<1>,
-        timestamp: Fixed<8>,
-        start_timestamp: Fixed<8>,
+        timestamp: Integers,
+        start_timestamp: Integers,
         flags: Fixed<4>,
         number: Numbers,
         distribution: DistributionColumns,
@@ -30,20 +30,20 @@ column_group! {
 column_group! {
     /// The columns of histograms and summaries.
     DistributionColumns {
-        count: Fixed<8>,
+        count: Integers,
         sum: Fixed<8>,
         min: Fixed<8>,
         max: Fixed<8>,
         given: Fixed<1>,
         explicit_bounds: Arrays<8>,
-        bucket_counts: Arrays<8>,
+        bucket_counts: Arrays<8, true>,
         scale: Fixed<4>,
-        zero_count: Fixed<8>,
+        zero_count: Integers,
         zero_threshold: Fixed<8>,
         positive_offset: Fixed<4>,
-        positive_counts: Arrays<8>,
+        positive_counts: Arrays<8, true>,
         negative_offset: Fixed<4>,
-        negative_counts: Arrays<8>,
+        negative_counts: Arrays<8, true>,
         quantiles: Quantiles,
     }
 }
@@ -55,7 +55,7 @@ impl ColumnSet for MetricColumns {
         self.timestamp.rows()
     }
 
-    fn timestamps(&self) -> Option<&Fixed<8>> {
+    fn timestamps(&self) -> Option<&Integers> {
         Some(&self.timestamp)
     }
 }
@@ -178,12 +178,13 @@ impl DistributionColumns {
         if self.given.rows() == rows {
             return;
         }
+        for column in [&mut self.count, &mut self.zero_count] {
+            column.fill([0; 8], rows);
+        }
         for column in [
-            &mut self.count,
             &mut self.sum,
             &mut self.min,
             &mut self.max,
-            &mut self.zero_count,
             &mut self.zero_threshold,
         ] {
             column.fill([0; 8], rows);
@@ -195,8 +196,8 @@ impl DistributionColumns {
         ] {
             column.fill([0; 4], rows);
         }
+        self.explicit_bounds.fill(rows);
         for column in [
-            &mut self.explicit_bounds,
             &mut self.bucket_counts,
             &mut self.positive_counts,
             &mut self.negative_counts,

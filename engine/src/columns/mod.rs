@@ -23,13 +23,14 @@ mod strings;
 mod text;
 mod traces;
 mod varint;
+mod words;
 
 pub(crate) use attributes::{Attributes, OwnedAttribute, Value};
 #[cfg(feature = "stages")]
 pub(crate) use block::checksum;
 pub(crate) use block::{BlockWriter, Compressor, empty_block};
 pub(crate) use column::{Buffer, Column};
-pub(crate) use fixed::{Arrays, Fixed, Offsets};
+pub(crate) use fixed::{Arrays, Fixed, Integers, Offsets};
 pub(crate) use logs::{LogColumns, LogRow};
 pub(crate) use lowcard::{DICTIONARY_ENTRY_BYTES, LowCardinality};
 pub(crate) use metrics::{Distribution, Exemplar, MetricColumns, MetricKind, PointRow};

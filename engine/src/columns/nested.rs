@@ -21,13 +21,13 @@ impl Column for Events {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         let picked = self.offsets.pick(rows);
         let (offsets, events) = (&picked.offsets[..], picked.elements());
-        block.array(offsets, &self.timestamp.data(events));
+        block.array(offsets, &self.timestamp, events);
         block.begin_column();
         LowCardinality::write_prefix(block);
-        block.bulk(offsets);
+        block.offsets(offsets, self.name.rows(), false);
         self.name.write_body(events, block);
         self.attributes.write_within(Some(offsets), events, block);
-        block.array(offsets, &self.dropped_attributes.data(events));
+        block.array(offsets, &self.dropped_attributes, events);
     }
 }
 
@@ -48,12 +48,14 @@ impl Column for Links {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         let picked = self.offsets.pick(rows);
         let (offsets, links) = (&picked.offsets[..], picked.elements());
-        block.array(offsets, &self.trace_id.data(links));
-        block.array(offsets, &self.span_id.data(links));
-        block.array(offsets, &self.trace_state.data(links));
-        block.array(offsets, &self.flags.data(links));
+        block.array(offsets, &self.trace_id, links);
+        block.array(offsets, &self.span_id, links);
+        block.begin_column();
+        block.offsets(offsets, self.trace_state.rows(), false);
+        block.bulk(&self.trace_state.data(links));
+        block.array(offsets, &self.flags, links);
         self.attributes.write_within(Some(offsets), links, block);
-        block.array(offsets, &self.dropped_attributes.data(links));
+        block.array(offsets, &self.dropped_attributes, links);
     }
 }
 
@@ -73,12 +75,12 @@ impl Column for Exemplars {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         let picked = self.offsets.pick(rows);
         let (offsets, exemplars) = (&picked.offsets[..], picked.elements());
-        block.array(offsets, &self.timestamp.data(exemplars));
-        block.array(offsets, &self.number.kind.data(exemplars));
-        block.array(offsets, &self.number.value.data(exemplars));
-        block.array(offsets, &self.number.int_remainder.data(exemplars));
-        block.array(offsets, &self.trace_id.data(exemplars));
-        block.array(offsets, &self.span_id.data(exemplars));
+        block.array(offsets, &self.timestamp, exemplars);
+        block.array(offsets, &self.number.kind, exemplars);
+        block.array(offsets, &self.number.value, exemplars);
+        block.array(offsets, &self.number.int_remainder, exemplars);
+        block.array(offsets, &self.trace_id, exemplars);
+        block.array(offsets, &self.span_id, exemplars);
         self.attributes
             .write_within(Some(offsets), exemplars, block);
     }
@@ -96,7 +98,7 @@ buffer_group! {
 impl Column for Quantiles {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         let picked = self.offsets.pick(rows);
-        block.array(&picked.offsets, &self.quantile.data(picked.elements()));
-        block.array(&picked.offsets, &self.value.data(picked.elements()));
+        block.array(&picked.offsets, &self.quantile, picked.elements());
+        block.array(&picked.offsets, &self.value, picked.elements());
     }
 }

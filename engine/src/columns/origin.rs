@@ -2,13 +2,15 @@
 //! in a row, and filled by run.
 
 use super::column::column_group;
-use super::{Attributes, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, OwnedAttribute};
+use super::{
+    Attributes, DICTIONARY_ENTRY_BYTES, Fixed, Integers, LowCardinality, NotUtf8, OwnedAttribute,
+};
 
 column_group! {
     /// See the module. Every table of rows that name their resource has these, in this order.
     Origin {
         service: LowCardinality,
-        resource_id: Fixed<8>,
+        resource_id: Integers,
         scope_name: LowCardinality,
         scope_version: LowCardinality,
         scope_schema_url: LowCardinality,

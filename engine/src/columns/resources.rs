@@ -13,8 +13,8 @@ use crate::limits::RESOURCES_BYTES;
 use super::canonical::{push_attributes, push_text, sort_attributes};
 use super::column::{Buffer, column_group, next_mark};
 use super::{
-    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, OwnedAttribute,
-    clear_buffer,
+    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, Integers, LowCardinality, NotUtf8,
+    OwnedAttribute, clear_buffer,
 };
 
 /// Identity of a resource: a hash of its canonical form, the same on every shard, host and day.
@@ -44,7 +44,7 @@ impl ColumnSet for ResourceColumns {
         self.id.rows()
     }
 
-    fn timestamps(&self) -> Option<&Fixed<8>> {
+    fn timestamps(&self) -> Option<&Integers> {
         None
     }
 }

@@ -6,7 +6,7 @@ use spanmill_schema::{Partition, Table, TableId};
 
 use super::block::{BlockWriter, Compressor};
 use super::column::{Column, Picked};
-use super::fixed::Fixed;
+use super::fixed::Integers;
 use crate::chunk::Chunk;
 
 pub(crate) const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
@@ -19,7 +19,7 @@ pub(crate) trait ColumnSet: Column {
     /// Whole rows held.
     fn rows(&self) -> usize;
     /// Unix nanoseconds that the table is partitioned by, if it is.
-    fn timestamps(&self) -> Option<&Fixed<8>>;
+    fn timestamps(&self) -> Option<&Integers>;
 
     /// Makes blocks of all rows, one for each partition, and forgets them.
     ///
@@ -67,7 +67,7 @@ enum Partitions {
     Several(BTreeMap<u32, Vec<u32>>),
 }
 
-fn partitions(times: &Fixed<8>, table: &Table) -> Partitions {
+fn partitions(times: &Integers, table: &Table) -> Partitions {
     let width = match table.partition {
         Partition::Whole => return Partitions::One(0),
         Partition::Hour => NANOS_AN_HOUR,

@@ -3,7 +3,7 @@
 
 use std::hash::BuildHasher as _;
 
-use cityhash_102_rs::city_hash_128;
+use cityhash_102_rs::{city_hash_128, city_hash_128_seed};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use spanmill_schema::TableId;
 
@@ -14,8 +14,8 @@ use super::column::{Buffer, column_group, next_mark};
 use super::metrics::MetricKind;
 use super::seal::NANOS_A_DAY;
 use super::{
-    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Origin,
-    OwnedAttribute, ResourceId, Scope, clear_buffer,
+    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, Integers, LowCardinality, NotUtf8,
+    Origin, OwnedAttribute, ResourceId, Scope, clear_buffer,
 };
 
 column_group! {
@@ -43,7 +43,7 @@ impl ColumnSet for SeriesColumns {
         self.id.rows()
     }
 
-    fn timestamps(&self) -> Option<&Fixed<8>> {
+    fn timestamps(&self) -> Option<&Integers> {
         None
     }
 }
@@ -66,10 +66,10 @@ pub(crate) type MetricHash = [u8; 16];
 /// A hash of a metric and of a point's attributes as they were encoded.
 pub(crate) type SeriesKey = u128;
 
-/// The key of a series, from its metric's hash followed by its point's encoded attributes.
+/// The key of a series, from its metric's hash and its point's encoded attributes.
 #[inline]
-pub(crate) fn series_key(encoded: &[u8]) -> SeriesKey {
-    city_hash_128(encoded)
+pub(crate) fn series_key(metric: &MetricHash, encoded: &[u8]) -> SeriesKey {
+    city_hash_128_seed(encoded, u128::from_le_bytes(*metric))
 }
 
 struct Remembered {

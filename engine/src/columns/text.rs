@@ -19,7 +19,7 @@ const MASKS: [u8; 2 * WINDOW] = {
 const HIGH_BITS: u128 = u128::from_ne_bytes([0x80; 16]);
 
 /// See the module.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Text<'a> {
     bytes: &'a [u8],
     /// From the length byte on; only of a text that fits.
@@ -74,6 +74,26 @@ impl<'a> Text<'a> {
         let mask = halves(mask(1 + self.bytes.len()));
         let differs = (window[0] ^ found[0]) & mask[0] | (window[1] ^ found[1]) & mask[1];
         place.len() == 1 + self.bytes.len() && differs == 0
+    }
+
+    /// Of a short text a hash that costs little; its upper bits are the best.
+    #[inline]
+    pub(super) fn hash(self) -> Option<u64> {
+        // Odd, and without a pattern.
+        const FACTORS: [u64; 4] = [
+            0x9e37_79b9_7f4a_7c15,
+            0xbf58_476d_1ce4_e5b9,
+            0x94d0_49bb_1331_11eb,
+            0xd6e8_feb8_6659_fd93,
+        ];
+        let window = halves(self.window?);
+        let mask = halves(mask(1 + self.bytes.len()));
+        let [a, b] = [window[0] & mask[0], window[1] & mask[1]];
+        let words = [a as u64, (a >> 64) as u64, b as u64, (b >> 64) as u64];
+        let mixed = words.into_iter().zip(FACTORS);
+        Some(mixed.fold(0, |hash, (word, factor)| {
+            hash ^ (word ^ word >> 32).wrapping_mul(factor)
+        }))
     }
 
     /// Appends length and bytes, if the text is short.

@@ -6,14 +6,14 @@ use spanmill_schema::{Promoted, TableId};
 use super::column::column_group;
 use super::nested::{Events, Links};
 use super::{
-    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, LowCardinality, NotUtf8, Origin,
-    RowAttributes, Strings,
+    Attributes, ColumnSet, DICTIONARY_ENTRY_BYTES, Fixed, Integers, LowCardinality, NotUtf8,
+    Origin, RowAttributes, Strings, Text,
 };
 
 column_group! {
     /// Rows of `otel_traces` that wait to be sealed.
     TraceColumns {
-        timestamp: Fixed<8>,
+        timestamp: Integers,
         trace_id: Fixed<16>,
         span_id: Fixed<8>,
         parent_span_id: Fixed<8>,
@@ -22,7 +22,7 @@ column_group! {
         name: LowCardinality,
         kind: Fixed<1>,
         origin: Origin,
-        duration: Fixed<8>,
+        duration: Integers,
         status_code: Fixed<1>,
         status_message: Strings,
         attributes: RowAttributes,
@@ -41,7 +41,7 @@ impl ColumnSet for TraceColumns {
         self.timestamp.rows()
     }
 
-    fn timestamps(&self) -> Option<&Fixed<8>> {
+    fn timestamps(&self) -> Option<&Integers> {
         Some(&self.timestamp)
     }
 }
@@ -55,7 +55,7 @@ pub(crate) struct SpanRow<'a> {
     pub(crate) parent_span_id: [u8; 8],
     pub(crate) trace_state: &'a [u8],
     pub(crate) flags: u32,
-    pub(crate) name: &'a [u8],
+    pub(crate) name: Text<'a>,
     pub(crate) kind: u8,
     /// Unix nanoseconds.
     pub(crate) start: u64,
@@ -110,7 +110,7 @@ impl TraceColumns {
         self.parent_span_id.push(span.parent_span_id);
         self.trace_state.push(span.trace_state);
         self.flags.push(span.flags.to_le_bytes());
-        self.name.push(span.name)?;
+        self.name.push_text(span.name)?;
         self.kind.push([span.kind]);
         self.duration.push(span.duration.to_le_bytes());
         self.status_code.push([span.status_code]);
@@ -128,7 +128,7 @@ impl TraceColumns {
     /// Ends an event of the span that is being built; its attributes went to `event_attributes`.
     pub(crate) fn end_event(&mut self, event: &Event<'_>) -> Result<(), NotUtf8> {
         self.events.timestamp.push(event.timestamp.to_le_bytes());
-        self.events.name.push(event.name)?;
+        self.events.name.push_text(event.name)?;
         self.events.attributes.end_row();
         self.events
             .dropped_attributes
@@ -161,7 +161,7 @@ impl TraceColumns {
 #[derive(Default)]
 pub(crate) struct Event<'a> {
     pub(crate) timestamp: u64,
-    pub(crate) name: &'a [u8],
+    pub(crate) name: Text<'a>,
     pub(crate) dropped_attributes: u32,
 }
 

@@ -5,7 +5,7 @@ use super::request::{Place, Rows, Walk};
 use super::value::{Merged, any_value_text, attribute};
 use super::wire::Reader;
 use super::{DecodeError, small_enum, storable_time};
-use crate::columns::{ColumnSet as _, LogColumns, LogRow, ResourceId, Scope};
+use crate::columns::{ColumnSet as _, LogColumns, LogRow, ResourceId, Scope, Text};
 use spanmill_schema::ValueType;
 
 impl Rows for LogColumns {
@@ -54,8 +54,8 @@ fn record(message: &[u8], logs: &mut LogColumns, walk: &mut Walk<'_>) -> Result<
         span_id: [0; 8],
         flags: 0,
         severity_number: 0,
-        severity_text: &[],
-        event_name: &[],
+        severity_text: Text::default(),
+        event_name: Text::default(),
         body: &[],
         body_type: ValueType::Empty,
         dropped_attributes: 0,
@@ -66,7 +66,7 @@ fn record(message: &[u8], logs: &mut LogColumns, walk: &mut Walk<'_>) -> Result<
         match field {
             1 => row.timestamp = reader.fixed64(wire)?,
             2 => row.severity_number = small_enum(reader.varint(wire)?),
-            3 => row.severity_text = reader.bytes(wire)?,
+            3 => row.severity_text = reader.text(wire)?,
             5 => body.push(reader.bytes(wire)?)?,
             6 => {
                 let (key, value) = attribute(reader.bytes_and_behind(wire)?, &mut walk.text)?;
@@ -77,7 +77,7 @@ fn record(message: &[u8], logs: &mut LogColumns, walk: &mut Walk<'_>) -> Result<
             9 => row.trace_id = correlation(reader.bytes(wire)?),
             10 => row.span_id = correlation(reader.bytes(wire)?),
             11 => row.observed_timestamp = reader.fixed64(wire)?,
-            12 => row.event_name = reader.bytes(wire)?,
+            12 => row.event_name = reader.text(wire)?,
             _ => reader.skip(field, wire)?,
         }
     }

@@ -3,7 +3,7 @@
 use super::logs::correlation;
 use super::request::Walk;
 use super::value::{attribute, owned_attribute};
-use super::wire::{Reader, WireError, WireType};
+use super::wire::{BYTES, Reader, WireError, WireType};
 use super::{DecodeError, storable_time};
 use crate::columns::{
     Distribution, Exemplar, Metric, MetricColumns, MetricHash, Number, PointRow, push_varint,
@@ -26,7 +26,8 @@ pub(super) fn number_point(
     walk: &mut Walk<'_>,
 ) -> Result<(), DecodeError> {
     const ATTRIBUTES: u32 = 7;
-    let mut row = begin_point(of, walk);
+    let mut row = PointRow::default();
+    let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag()? {
         match field {
@@ -35,12 +36,12 @@ pub(super) fn number_point(
             4 => row.number = Number::Double(double(&mut reader, wire)?),
             5 => exemplar(reader.bytes(wire)?, columns, &mut walk.text)?,
             6 => row.number = Number::Int(reader.fixed64(wire)? as i64),
-            ATTRIBUTES => push_attribute(reader.bytes(wire)?, &mut walk.room),
+            ATTRIBUTES => attributes.add(reader.bytes(wire)?, reader.left()),
             8 => row.flags = reader.varint(wire)? as u32,
             _ => reader.skip(field, wire)?,
         }
     }
-    end_point(row, message, ATTRIBUTES, of, columns, walk)
+    end_point(row, &attributes, of, columns, walk)
 }
 
 /// A point of a histogram with explicit bounds.
@@ -53,7 +54,8 @@ pub(super) fn histogram_point(
     const EXEMPLARS: u32 = 8;
     const ATTRIBUTES: u32 = 9;
     let mut has_exemplars = false;
-    let mut row = begin_point(of, walk);
+    let mut row = PointRow::default();
+    let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut values = Distribution::default();
     let buckets = columns.begin_distribution();
     let mut reader = Reader::new(message);
@@ -70,7 +72,7 @@ pub(super) fn histogram_point(
                 reader.bytes(wire)?;
                 has_exemplars = true;
             }
-            ATTRIBUTES => push_attribute(reader.bytes(wire)?, &mut walk.room),
+            ATTRIBUTES => attributes.add(reader.bytes(wire)?, reader.left()),
             10 => row.flags = reader.varint(wire)? as u32,
             11 => values.min = Some(double(&mut reader, wire)?),
             12 => values.max = Some(double(&mut reader, wire)?),
@@ -81,7 +83,7 @@ pub(super) fn histogram_point(
     if has_exemplars {
         exemplars(message, EXEMPLARS, columns, &mut walk.text)?;
     }
-    end_point(row, message, ATTRIBUTES, of, columns, walk)
+    end_point(row, &attributes, of, columns, walk)
 }
 
 /// A point of an exponential histogram.
@@ -94,13 +96,14 @@ pub(super) fn exponential_point(
     const ATTRIBUTES: u32 = 1;
     const EXEMPLARS: u32 = 11;
     let mut has_exemplars = false;
-    let mut row = begin_point(of, walk);
+    let mut row = PointRow::default();
+    let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut values = Distribution::default();
     let buckets = columns.begin_distribution();
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag()? {
         match field {
-            ATTRIBUTES => push_attribute(reader.bytes(wire)?, &mut walk.room),
+            ATTRIBUTES => attributes.add(reader.bytes(wire)?, reader.left()),
             2 => row.start_timestamp = reader.fixed64(wire)?,
             3 => row.timestamp = reader.fixed64(wire)?,
             4 => values.count = reader.fixed64(wire)?,
@@ -130,7 +133,7 @@ pub(super) fn exponential_point(
     if has_exemplars {
         exemplars(message, EXEMPLARS, columns, &mut walk.text)?;
     }
-    end_point(row, message, ATTRIBUTES, of, columns, walk)
+    end_point(row, &attributes, of, columns, walk)
 }
 
 /// A point of a summary.
@@ -141,7 +144,8 @@ pub(super) fn summary_point(
     walk: &mut Walk<'_>,
 ) -> Result<(), DecodeError> {
     const ATTRIBUTES: u32 = 7;
-    let mut row = begin_point(of, walk);
+    let mut row = PointRow::default();
+    let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut values = Distribution {
         sum: Some(0.0),
         ..Distribution::default()
@@ -158,35 +162,103 @@ pub(super) fn summary_point(
                 let (quantile, value) = value_at_quantile(reader.bytes(wire)?)?;
                 quantiles.push_quantile(quantile, value);
             }
-            ATTRIBUTES => push_attribute(reader.bytes(wire)?, &mut walk.room),
+            ATTRIBUTES => attributes.add(reader.bytes(wire)?, reader.left()),
             8 => row.flags = reader.varint(wire)? as u32,
             _ => reader.skip(field, wire)?,
         }
     }
     quantiles.end_row(&values);
-    end_point(row, message, ATTRIBUTES, of, columns, walk)
+    end_point(row, &attributes, of, columns, walk)
 }
 
-/// An empty row, and room that holds the beginning of its series' key.
-fn begin_point(of: &OfMetric<'_>, walk: &mut Walk<'_>) -> PointRow {
-    walk.room.clear();
-    walk.room.extend_from_slice(&of.hash);
-    PointRow::default()
+/// The attributes of a point as they are encoded. Nearly always they lie one behind the other, and are hashed there.
+struct Encoded<'m> {
+    point: &'m [u8],
+    field: u32,
+    /// Where the first begins and the last ends, in bytes before the end of the point; 0 when there are none.
+    start: usize,
+    end: usize,
+    /// Something else lies between them.
+    is_scattered: bool,
 }
 
-/// Adds an attribute, as it is encoded, to what the series' key is made from.
-#[inline]
-fn push_attribute(message: &[u8], room: &mut Vec<u8>) {
-    push_varint(room, message.len() as u64);
-    room.extend_from_slice(message);
+impl<'m> Encoded<'m> {
+    fn new(point: &'m [u8], field: u32) -> Self {
+        Encoded {
+            point,
+            field,
+            start: 0,
+            end: 0,
+            is_scattered: false,
+        }
+    }
+
+    fn tag(&self) -> u8 {
+        (self.field as u8) << 3 | BYTES
+    }
+
+    /// Adds the attribute that ends `left` bytes before the end of the point.
+    #[inline]
+    fn add(&mut self, attribute: &[u8], left: usize) {
+        // One byte of tag, one or two of length. Were there more, one of the length's would be found where the tag
+        // must be, and that is none: only the last byte of a varint is below 0x80.
+        let head = if attribute.len() < 0x80 { 2 } else { 3 };
+        let start = left + attribute.len() + head;
+        let found = self.point.get(self.point.len().wrapping_sub(start));
+        self.is_scattered |= found != Some(&self.tag());
+        if self.start == 0 {
+            self.start = start;
+        } else {
+            self.is_scattered |= self.end != start;
+        }
+        self.end = left;
+    }
+
+    /// Each with tag and length. `room` is overwritten.
+    #[inline]
+    fn bytes<'t>(&self, room: &'t mut Vec<u8>) -> Result<&'t [u8], DecodeError>
+    where
+        'm: 't,
+    {
+        let length = self.point.len();
+        match self.is_scattered {
+            false => Ok(&self.point[length - self.start..length - self.end]),
+            true => self.gather(room),
+        }
+    }
+
+    #[cold]
+    fn gather<'t>(&self, room: &'t mut Vec<u8>) -> Result<&'t [u8], DecodeError> {
+        room.clear();
+        self.each(|attribute| {
+            room.push(self.tag());
+            push_varint(room, attribute.len() as u64);
+            room.extend_from_slice(attribute);
+            Ok(())
+        })?;
+        Ok(room)
+    }
+
+    fn each(
+        &self,
+        mut take: impl FnMut(&'m [u8]) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(self.point);
+        while let Some((field, wire)) = reader.tag()? {
+            match field == self.field {
+                true => take(reader.bytes(wire)?)?,
+                false => reader.skip(field, wire)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Finds the series of a point that was read, or adds it, and ends the point's row.
 #[inline]
 fn end_point(
     mut row: PointRow,
-    message: &[u8],
-    attributes: u32,
+    attributes: &Encoded<'_>,
     of: &OfMetric<'_>,
     columns: &mut MetricColumns,
     walk: &mut Walk<'_>,
@@ -195,22 +267,16 @@ fn end_point(
         .check(row.timestamp, "data_point.time_unix_nano")?;
     row.timestamp = storable_time(row.timestamp);
     row.start_timestamp = storable_time(row.start_timestamp);
-    let key = series_key(&walk.room);
+    let key = series_key(&of.hash, attributes.bytes(&mut walk.room)?);
     row.series_id = match walk.series.known(key, row.timestamp) {
         Some(id) => id,
         None => {
             // The columns may be measured here, and then count of this row only what was appended yet.
             let bytes = of.metric.series_bytes() + MetricColumns::ROW_BYTES;
-            walk.foresee_owned(&[message], attributes, bytes, columns)?;
+            walk.foresee_owned(&[attributes.point], attributes.field, bytes, columns)?;
             let mut owned = Vec::new();
-            let mut reader = Reader::new(message);
-            while let Some((field, wire)) = reader.tag()? {
-                if field == attributes {
-                    owned_attribute(reader.bytes(wire)?, &mut walk.text, &mut owned)?;
-                } else {
-                    reader.skip(field, wire)?;
-                }
-            }
+            let text = &mut walk.text;
+            attributes.each(|attribute| owned_attribute(attribute, text, &mut owned))?;
             walk.repeat(of.repeated, 1)?;
             let (series, room) = (&mut *walk.series, &mut walk.room);
             series.add(key, of.metric, &of.hash, &owned, row.timestamp, room)?

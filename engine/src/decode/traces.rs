@@ -61,7 +61,7 @@ fn span(
             2 => span_id = reader.bytes(wire)?,
             3 => row.trace_state = utf8(reader.bytes(wire)?)?,
             4 => parent_span_id = reader.bytes(wire)?,
-            5 => row.name = reader.bytes(wire)?,
+            5 => row.name = reader.text(wire)?,
             6 => row.kind = small_enum(reader.varint(wire)?),
             7 => row.start = reader.fixed64(wire)?,
             8 => end = reader.fixed64(wire)?,
@@ -108,7 +108,7 @@ fn event(message: &[u8], traces: &mut TraceColumns, text: &mut Vec<u8>) -> Resul
     while let Some((field, wire)) = reader.tag()? {
         match field {
             1 => event.timestamp = storable_time(reader.fixed64(wire)?),
-            2 => event.name = reader.bytes(wire)?,
+            2 => event.name = reader.text(wire)?,
             3 => {
                 let (key, value) = attribute(reader.bytes_and_behind(wire)?, text)?;
                 traces.event_attributes().push(key, value)?;

@@ -3,6 +3,8 @@
 //!
 //! Source: "Encoding" of the Protocol Buffers documentation.
 
+use crate::columns::Text;
+
 /// Groups may nest this deep while they are skipped; nothing in OTLP uses them.
 const GROUP_DEPTH_MAX: usize = 32;
 
@@ -40,6 +42,12 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(crate) fn new(message: &'a [u8]) -> Self {
         Reader { rest: message }
+    }
+
+    /// Bytes of the message that were not read yet.
+    #[inline]
+    pub(crate) fn left(&self) -> usize {
+        self.rest.len()
     }
 
     /// The next field's number and wire type; `None` at the end of the message.
@@ -89,7 +97,15 @@ impl<'a> Reader<'a> {
         Ok(field)
     }
 
-    /// The same, and from its first byte on all that is left of the message.
+    /// The same of a text.
+    #[inline]
+    pub(crate) fn text(&mut self, found: WireType) -> Result<Text<'a>, WireError> {
+        let before = self.rest;
+        let bytes = self.bytes(found)?;
+        Ok(Text::at_start_of(before).unwrap_or(bytes.into()))
+    }
+
+    /// A length-delimited field, and from its first byte on all that is left of the message.
     #[inline]
     pub(crate) fn bytes_and_behind(
         &mut self,
