@@ -4,7 +4,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::list;
+use super::{OperationJson, list};
 use crate::clickhouse::ClickHouse;
 use crate::clock;
 use crate::error::Error;
@@ -12,13 +12,6 @@ use crate::parameters::Parameters;
 use crate::traces::{self, kind_name, kind_number};
 
 const DAY_MILLIS: i64 = 86_400_000;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OperationJson {
-    name: String,
-    span_kind: &'static str,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -71,6 +71,14 @@ struct Complaint {
     msg: String,
 }
 
+/// As both generations show an operation.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OperationJson {
+    name: String,
+    span_kind: &'static str,
+}
+
 /// A list, empty rather than null.
 fn list<T: Serialize>(data: Vec<T>) -> Response {
     let total = data.len();

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::limits;
 use crate::parameters::Parameters;
 use crate::search_parameters;
-use crate::traces::{self, Search, TraceId, Traces};
+use crate::traces::{self, TraceId, Traces};
 
 /// `GET /api/traces/{id}`
 pub(crate) async fn by_id(
@@ -29,12 +29,10 @@ pub(super) async fn search(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let parameters = Parameters::parse(query.as_deref());
-    let ids = given_ids(&parameters)?;
-    if !ids.is_empty() {
-        return found(&traces, &ids).await;
+    if parameters.text("traceID").is_none() {
+        parameters.required("service")?;
     }
-    parameters.required("service")?;
-    by_search(&traces, &search_parameters::legacy(&parameters)?).await
+    by_search(&traces, &parameters).await
 }
 
 /// `GET /api/v1/traces`: the same, but of all services if none is given.
@@ -42,16 +40,14 @@ pub(crate) async fn search_anywhere(
     State(traces): State<Traces>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
-    let parameters = Parameters::parse(query.as_deref());
-    let ids = given_ids(&parameters)?;
-    if !ids.is_empty() {
-        return found(&traces, &ids).await;
-    }
-    by_search(&traces, &search_parameters::legacy(&parameters)?).await
+    by_search(&traces, &Parameters::parse(query.as_deref())).await
 }
 
-async fn by_search(traces: &Traces, search: &Search) -> Result<Response, Error> {
-    let ids = traces::search(traces, search).await?;
+async fn by_search(traces: &Traces, parameters: &Parameters) -> Result<Response, Error> {
+    let mut ids = given_ids(parameters)?;
+    if ids.is_empty() {
+        ids = traces::search(traces, &search_parameters::legacy(parameters)?).await?;
+    }
     found(traces, &ids).await
 }
 
@@ -65,7 +61,10 @@ async fn found(traces: &Traces, ids: &[TraceId]) -> Result<Response, Error> {
 }
 
 fn given_ids(parameters: &Parameters) -> Result<Vec<TraceId>, Error> {
-    let texts: Vec<_> = parameters.all("traceID").collect();
+    let texts: Vec<_> = parameters
+        .all("traceID")
+        .filter(|text| !text.is_empty())
+        .collect();
     if texts.len() > limits::TRACES_MAX {
         let reason = format!("more than {} are given", limits::TRACES_MAX);
         return Err(Error::parameter("traceID", reason));

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use serde::Serialize;
 
+use super::OperationJson;
 use crate::clickhouse::ClickHouse;
 use crate::error::Error;
 use crate::parameters::Parameters;
@@ -20,13 +21,6 @@ struct Services {
 #[derive(Serialize)]
 struct Operations {
     operations: Vec<OperationJson>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OperationJson {
-    name: String,
-    span_kind: &'static str,
 }
 
 #[derive(Serialize)]
@@ -72,12 +66,12 @@ struct ServiceJson {
 
 #[derive(Serialize)]
 struct Wrapped {
-    result: Result_,
+    result: TracesData,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Result_ {
+struct TracesData {
     resource_spans: Vec<ResourceSpans>,
 }
 
@@ -221,6 +215,6 @@ fn wrapped(found: &[Trace]) -> Result<Response, Error> {
         return Err(Error::NotFound("No traces found"));
     }
     let resource_spans = traces::resource_spans(found);
-    let result = Result_ { resource_spans };
+    let result = TracesData { resource_spans };
     Ok(Json(Wrapped { result }).into_response())
 }
