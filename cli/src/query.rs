@@ -20,6 +20,8 @@ pub(crate) fn config(settings: &Settings, clickhouse: &ClickHouse) -> Config {
         request_timeout: queries.timeout,
         query_memory_max: queries.memory_max,
         query_rows_max: queries.rows_max,
+        cache_bytes_max: queries.cache_bytes_max,
+        retention: settings.schema.retention,
         cors_origins: queries.cors_origins.clone(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use spanmill_schema::{Connection, Tables};
+use spanmill_schema::{Connection, Retention, Tables};
 
 /// Everything that can be set from outside.
 #[derive(Debug, Clone)]
@@ -29,6 +29,10 @@ pub struct Config {
     pub query_memory_max: u64,
     /// Most rows that one query may read.
     pub query_rows_max: u64,
+    /// Most bytes that kept results may take.
+    pub cache_bytes_max: u64,
+    /// For how long the tables keep their rows.
+    pub retention: Retention,
     /// Origins whose pages may read answers; none without CORS.
     pub cors_origins: Vec<HeaderValue>,
 }

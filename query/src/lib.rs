@@ -10,7 +10,9 @@
 //! What a stranger sends reaches ClickHouse as typed parameters only: [`clickhouse`] takes SQL as
 //! constants of this program, so that user text cannot become part of a statement.
 
+mod cache;
 mod clickhouse;
+mod clock;
 mod config;
 mod connection;
 mod error;
@@ -18,9 +20,13 @@ mod health;
 mod jaeger;
 mod limits;
 mod metrics;
+mod openapi;
 mod parameters;
 mod routes;
+mod search_parameters;
 mod server;
+mod services;
+mod tables;
 mod traces;
 
 pub use config::Config;

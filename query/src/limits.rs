@@ -29,8 +29,6 @@ pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Traces that a search gives when it does not say, and the most it may ask for. Each is read whole.
 pub(crate) const TRACES_DEFAULT: usize = 100;
 pub(crate) const TRACES_MAX: usize = 1_500;
-/// Times after the year 2100 are taken for that, because `DateTime` ends soon after. Seconds since 1970.
-pub(crate) const TIME_MAX: i64 = 4_102_444_800;
 /// Tags that one search may name.
 pub(crate) const TAGS_MAX: usize = 32;
 

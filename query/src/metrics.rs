@@ -57,7 +57,8 @@ fn seconds() -> Histogram {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// The two counters are those of the cache of results.
+    pub(crate) fn new(hits: &Counter, misses: &Counter) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("spanmill_query"),
             requests: Family::default(),
@@ -69,6 +70,11 @@ impl Metrics {
             connections: Gauge::default(),
         };
         metrics.register();
+        let cache = metrics.registry.sub_registry_with_prefix("cache");
+        let help = "Points that were kept from an earlier answer";
+        cache.register("hits", help, hits.clone());
+        let help = "Points that had to be read";
+        cache.register("misses", help, misses.clone());
         metrics
     }
 

@@ -4,6 +4,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::clock;
 use crate::error::Error;
 
 /// The parameters of one request, in its order; a name may come several times.
@@ -25,6 +26,42 @@ impl Parameters {
     pub(crate) fn required(&self, name: &'static str) -> Result<&str, Error> {
         self.text(name)
             .ok_or_else(|| Error::parameter(name, "is required"))
+    }
+
+    /// The first of these names that has a value; the first one if none has.
+    pub(crate) fn either<const N: usize>(&self, names: [&'static str; N]) -> &'static str {
+        let given = names.into_iter().find(|name| self.text(name).is_some());
+        given.unwrap_or(names[0])
+    }
+
+    /// `true` or `false`, as Go reads them.
+    pub(crate) fn truth(&self, name: &'static str) -> Result<Option<bool>, Error> {
+        match self.text(name) {
+            None => Ok(None),
+            Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(Some(true)),
+            Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(Some(false)),
+            Some(text) => {
+                let reason = format!("{text:?} is neither true nor false");
+                Err(Error::parameter(name, reason))
+            }
+        }
+    }
+
+    /// A time in microseconds since 1970 or of RFC 3339, in nanoseconds since 1970.
+    pub(crate) fn micros_or_time(&self, name: &'static str) -> Result<Option<i64>, Error> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let micros = text.parse::<i64>().ok();
+        let micros = micros.filter(|micros| (0..=clock::MILLIS_MAX * 1000).contains(micros));
+        let time = micros.map(|micros| micros * 1000);
+        match time.or_else(|| clock::rfc3339(text)) {
+            Some(time) => Ok(Some(time)),
+            None => {
+                let reason = format!("{text:?} is neither microseconds since 1970 nor RFC 3339");
+                Err(Error::parameter(name, reason))
+            }
+        }
     }
 
     /// Every value of this name.

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use http::{Method, StatusCode};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -24,12 +25,24 @@ use crate::health;
 use crate::jaeger;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::openapi;
+use crate::services::{self, Known, Services};
+use crate::traces::{Promoted, Traces};
 
 /// Everything that is answered.
-pub(crate) fn router(config: &Config, metrics: Arc<Metrics>) -> Router {
+pub(crate) fn router(config: &Config, metrics: Arc<Metrics>, known: Known) -> Router {
     let clickhouse = ClickHouse::new(config, Arc::clone(&metrics));
-    let jaeger = jaeger::router(clickhouse);
+    let traces = Traces {
+        clickhouse: clickhouse.clone(),
+        promoted: Promoted::default(),
+    };
+    let services = Services {
+        clickhouse,
+        retention: config.retention,
+    };
+    let jaeger = jaeger::router(traces.clone(), services.clone(), Arc::new(known));
     let queries = Router::new()
+        .merge(own(traces, services))
         .merge(jaeger.clone())
         .nest("/jaeger", jaeger)
         .fallback(|| async { Error::Refused(StatusCode::NOT_FOUND) })
@@ -43,10 +56,24 @@ pub(crate) fn router(config: &Config, metrics: Arc<Metrics>) -> Router {
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(cors(config))
         .layer(CompressionLayer::new());
+    let openapi = openapi::json();
     health::router(config, Arc::clone(&metrics))
+        .route("/openapi.json", get(|| async { openapi::answer(openapi) }))
         .merge(queries)
         .layer(from_fn_with_state(metrics, counted))
         .layer(around)
+}
+
+/// Spanmill's own paths.
+fn own(traces: Traces, services: Services) -> Router {
+    let of_traces = Router::new()
+        .route("/api/v1/traces", get(jaeger::search_anywhere))
+        .route("/api/v1/traces/{id}", get(jaeger::by_id))
+        .with_state(traces);
+    Router::new()
+        .route("/api/v1/services/stats", get(services::stats))
+        .with_state(services)
+        .merge(of_traces)
 }
 
 fn cors(config: &Config) -> CorsLayer {
@@ -80,7 +107,7 @@ async fn shaped(request: Request, next: Next) -> Response {
         let id = id.as_ref().and_then(|id| id.header_value().to_str().ok());
         tracing::warn!(request = id, path, %error, "a query was not answered");
     }
-    jaeger::error(&error)
+    jaeger::error(&path, &error)
 }
 
 async fn counted(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {

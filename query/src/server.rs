@@ -14,6 +14,7 @@ use crate::connection;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::routes;
+use crate::services;
 
 /// Most threads that answer; the work is ClickHouse's.
 const THREADS_MAX: usize = 4;
@@ -63,9 +64,10 @@ impl Server {
             .map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
         let (stop, stopped) = watch::channel(false);
-        let metrics = Arc::new(Metrics::new());
+        let known = services::known(config.cache_bytes_max);
+        let metrics = Arc::new(Metrics::new(&known.hits, &known.misses));
         let connections_max = config.connections_max;
-        let router = routes::router(config, Arc::clone(&metrics));
+        let router = routes::router(config, Arc::clone(&metrics), known);
         let accepting = connection::accept(listener, router, connections_max, metrics, stopped);
         let accepting = runtime.spawn(accepting);
         Ok(Self {

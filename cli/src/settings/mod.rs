@@ -117,6 +117,7 @@ pub(crate) struct Queries {
     pub timeout: Duration,
     pub memory_max: u64,
     pub rows_max: u64,
+    pub cache_bytes_max: u64,
     pub cors_origins: Vec<HeaderValue>,
 }
 

@@ -29,6 +29,9 @@ pub(super) fn queries(reader: &mut Reader<'_>) -> Option<Queries> {
     let rows_max = reader.read(&table::QUERY_ROWS_MAX, |text| {
         values::number(text, 1_000..=1_000_000_000_000)
     });
+    let cache_bytes_max = reader.read(&table::QUERY_CACHE_BYTES_MAX, |text| {
+        values::size(text, ByteSize::b(0)..=ByteSize::tib(1))
+    });
     let cors_origins = match reader.raw.is_given(&table::QUERY_CORS_ORIGINS) {
         true => reader.read(&table::QUERY_CORS_ORIGINS, origins),
         false => Some(Vec::new()),
@@ -39,6 +42,7 @@ pub(super) fn queries(reader: &mut Reader<'_>) -> Option<Queries> {
         timeout: timeout?,
         memory_max: memory_max? as u64,
         rows_max: rows_max? as u64,
+        cache_bytes_max: cache_bytes_max? as u64,
         cors_origins: cors_origins?,
     })
 }

@@ -496,6 +496,16 @@ pub(crate) static QUERY_ROWS_MAX: Setting = Setting {
     secret: false,
 };
 
+pub(crate) static QUERY_CACHE_BYTES_MAX: Setting = Setting {
+    key: "query_cache_bytes_max",
+    group: QUERIES,
+    value: "SIZE",
+    accepts: "a size such as 64MiB; 0 keeps nothing",
+    default: Default::Text("64MiB"),
+    help: "Most memory for points of earlier answers that can no longer change",
+    secret: false,
+};
+
 pub(crate) static QUERY_CORS_ORIGINS: Setting = Setting {
     key: "query_cors_origins",
     group: QUERIES,
@@ -529,7 +539,7 @@ pub(crate) static LOG_LEVEL: Setting = Setting {
 };
 
 /// Every setting, in the order of help and reference.
-pub(crate) static ALL: [&Setting; 43] = [
+pub(crate) static ALL: [&Setting; 44] = [
     &CONFIG,
     &DATA_DIR,
     &WAL_DIR,
@@ -570,6 +580,7 @@ pub(crate) static ALL: [&Setting; 43] = [
     &QUERY_TIMEOUT,
     &QUERY_MEMORY_MAX,
     &QUERY_ROWS_MAX,
+    &QUERY_CACHE_BYTES_MAX,
     &QUERY_CORS_ORIGINS,
     &LOG_FORMAT,
     &LOG_LEVEL,

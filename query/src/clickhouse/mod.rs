@@ -40,6 +40,7 @@ pub(crate) enum Source {
     Resources,
     SpanStats,
     Dependencies,
+    DependencyHours,
 }
 
 impl ClickHouse {
@@ -81,6 +82,10 @@ impl ClickHouse {
             (Source::SpanStats, false) => "spanmill.otel_span_stats_1h",
             (Source::SpanStats, true) => "spanmill.otel_span_stats_1h_distributed",
             (Source::Dependencies, _) => "spanmill.otel_service_dependencies_1h",
+            (Source::DependencyHours, false) => "spanmill.otel_service_dependencies_hours",
+            (Source::DependencyHours, true) => {
+                "spanmill.otel_service_dependencies_hours_distributed"
+            }
         }
     }
 

@@ -85,6 +85,14 @@ impl Statement {
         self.value(Value::Text(text.into()))
     }
 
+    /// Appends a number from 0 to 1, given in millionths: a parameter of a function, where ClickHouse takes no
+    /// reference.
+    pub(crate) fn fraction(&mut self, millionths: u32) -> &mut Self {
+        let (whole, rest) = (millionths / 1_000_000, millionths % 1_000_000);
+        self.sql.push_str(&format!("{whole}.{rest:06}"));
+        self
+    }
+
     /// Appends a time, given in nanoseconds since 1970, as `DateTime64(9)`.
     pub(crate) fn time(&mut self, nanos: i64) -> &mut Self {
         self.sql("fromUnixTimestamp64Nano(")

@@ -7,23 +7,23 @@ use serde_json::Value;
 use spanmill_schema::ValueType;
 
 use super::model::{LogJson, ProcessJson, ReferenceJson, SpanJson, TagJson, TraceJson};
-use super::services::kind_name;
-use crate::traces::{Attribute, Event, Link, Resource, Span, Trace, TraceId};
+use crate::traces::{Attribute, Event, Link, Span, SpanId, Trace, TraceId, kind_name};
 
 /// All of them, in their order.
-pub(super) fn traces(traces: &[Trace], resources: &HashMap<u64, Resource>) -> Vec<TraceJson> {
-    traces.iter().map(|one| trace(one, resources)).collect()
+pub(crate) fn traces(traces: &[Trace]) -> Vec<TraceJson> {
+    traces.iter().map(trace).collect()
 }
 
-fn trace(trace: &Trace, resources: &HashMap<u64, Resource>) -> TraceJson {
+fn trace(trace: &Trace) -> TraceJson {
     let mut processes = BTreeMap::new();
-    let mut process_ids: HashMap<u64, String> = HashMap::new();
+    let mut process_ids: HashMap<(u64, &str), String> = HashMap::new();
     let mut spans = Vec::with_capacity(trace.spans.len());
     for one in &trace.spans {
         let number = process_ids.len() + 1;
-        let process_id = process_ids.entry(one.resource).or_insert_with(|| {
+        let process_id = process_ids.entry((one.resource.id, &one.service));
+        let process_id = process_id.or_insert_with(|| {
             let id = format!("p{number}");
-            processes.insert(id.clone(), process(one, resources.get(&one.resource)));
+            processes.insert(id.clone(), process(one));
             id
         });
         spans.push(span(trace.id, one, process_id.clone()));
@@ -36,10 +36,8 @@ fn trace(trace: &Trace, resources: &HashMap<u64, Resource>) -> TraceJson {
     }
 }
 
-fn process(span: &Span, resource: Option<&Resource>) -> ProcessJson {
-    let attributes = resource
-        .into_iter()
-        .flat_map(|resource| &resource.attributes);
+fn process(span: &Span) -> ProcessJson {
+    let attributes = span.resource.attributes.iter();
     let others = attributes.filter(|attribute| attribute.key != "service.name");
     ProcessJson {
         service_name: span.service.clone(),
@@ -98,8 +96,8 @@ fn fields_as_tags(span: &Span) -> Vec<TagJson> {
             tags.push(text_tag(key, text));
         }
     };
-    add("otel.scope.name", &span.scope_name);
-    add("otel.scope.version", &span.scope_version);
+    add("otel.scope.name", &span.scope.name);
+    add("otel.scope.version", &span.scope.version);
     add("span.kind", kind_name(span.kind));
     add("w3c.tracestate", &span.trace_state);
     match span.status {
@@ -159,6 +157,6 @@ fn tag(attribute: &Attribute) -> TagJson {
     }
 }
 
-fn span_id(id: [u8; 8]) -> String {
+fn span_id(id: SpanId) -> String {
     format!("{:016x}", u64::from_be_bytes(id))
 }

@@ -1,15 +1,24 @@
-//! Spans as they are stored, for every API that shows traces: which traces fit a search, and a trace's
-//! spans with their resources. It knows no API's shapes.
+//! Spans as they are stored, for every API that shows traces: which traces fit a search, a trace's spans
+//! with their resources, services, operations and who calls whom. It knows no API's shapes.
 
+mod catalog;
+mod dependencies;
+mod otlp;
 mod promoted;
 mod read;
+mod row;
 mod search;
 mod span;
+mod summary;
 
+pub(crate) use catalog::{kind_name, kind_number, operations, services};
+pub(crate) use dependencies::dependencies;
+pub(crate) use otlp::resource_spans;
 pub(crate) use promoted::Promoted;
 pub(crate) use read::read;
 pub(crate) use search::{Search, search};
-pub(crate) use span::{Attribute, Event, Link, Resource, Span, Trace};
+pub(crate) use span::{Attribute, Event, Link, Resource, Scope, Span, SpanId, Trace};
+pub(crate) use summary::{Summary, summaries};
 
 use std::fmt;
 use std::str::FromStr;

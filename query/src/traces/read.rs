@@ -6,87 +6,47 @@ use std::sync::Arc;
 
 use clickhouse::Row;
 use serde::Deserialize;
-use spanmill_schema::ValueType;
 
 use super::promoted::{self, PromotedColumn};
-use super::span::attributes;
-use super::{Attribute, Event, Link, Resource, Span, Trace, TraceId, Traces};
+use super::row::{self, RESOURCE_COLUMNS, ResourceRow, SPAN_COLUMNS, SpanRow};
+use super::{Resource, Scope, Span, Trace, TraceId, Traces};
 use crate::clickhouse::{Source, Statement, Value};
 use crate::error::Error;
 
-type Map = Vec<(String, String)>;
-
+/// When the spans of some traces began, in nanoseconds since 1970.
 #[derive(Row, Deserialize)]
-struct Range {
+pub(super) struct Range {
     start: i64,
     end: i64,
     found: u64,
 }
 
-#[derive(Row, Deserialize)]
-struct SpanRow {
-    start: i64,
-    trace: [u8; 16],
-    id: [u8; 8],
-    parent: [u8; 8],
-    trace_state: String,
-    flags: u32,
-    name: String,
-    kind: u8,
-    service: String,
-    resource: u64,
-    scope_name: String,
-    scope_version: String,
-    duration: u64,
-    status: u8,
-    status_message: String,
-    promoted: Vec<String>,
-    attributes: Map,
-    types: Vec<u8>,
-    event_times: Vec<i64>,
-    event_names: Vec<String>,
-    event_attributes: Vec<Map>,
-    event_types: Vec<Vec<u8>>,
-    link_traces: Vec<[u8; 16]>,
-    link_spans: Vec<[u8; 8]>,
-    link_attributes: Vec<Map>,
-    link_types: Vec<Vec<u8>>,
-}
-
-#[derive(Row, Deserialize)]
-struct ResourceRow {
-    id: u64,
-    attributes: Map,
-    types: Vec<u8>,
-}
-
-/// The traces of these ids that are stored, in that order, and the resources of their spans.
-pub(crate) async fn read(
-    traces: &Traces,
-    ids: &[TraceId],
-) -> Result<(Vec<Trace>, HashMap<u64, Resource>), Error> {
+/// The traces of these ids that are stored, in that order.
+pub(crate) async fn read(traces: &Traces, ids: &[TraceId]) -> Result<Vec<Trace>, Error> {
     let Some(range) = range(traces, ids).await? else {
-        return Ok((Vec::new(), HashMap::new()));
+        return Ok(Vec::new());
     };
     let columns = traces.promoted.columns(&traces.clickhouse).await?;
     let statement = spans_statement(traces, &columns, ids, &range);
     let rows: Arc<Vec<SpanRow>> = traces.clickhouse.rows(statement).await?;
     let resources = resources(traces, &rows).await?;
+    // Others who asked the same may hold the rows too.
+    let rows = Arc::try_unwrap(rows).unwrap_or_else(|shared| shared.to_vec());
     let mut by_id: HashMap<_, Vec<Span>> = HashMap::new();
-    for row in rows.iter() {
-        by_id
-            .entry(row.trace)
-            .or_default()
-            .push(span(row, &columns));
+    let mut scope = Arc::new(Scope::default());
+    for row in rows {
+        let spans = by_id.entry(row.trace).or_default();
+        spans.push(row::span(row, &columns, &resources, &mut scope));
     }
     let found = ids.iter().filter_map(|id| {
         let spans = by_id.remove(&id.0)?;
         Some(Trace { id: *id, spans })
     });
-    Ok((found.collect(), resources))
+    Ok(found.collect())
 }
 
-async fn range(traces: &Traces, ids: &[TraceId]) -> Result<Option<Range>, Error> {
+/// What the index knows of them; nothing if none is stored.
+pub(super) async fn range(traces: &Traces, ids: &[TraceId]) -> Result<Option<Range>, Error> {
     let mut statement = Statement::new("trace range");
     statement
         .sql(
@@ -109,107 +69,52 @@ fn spans_statement(
     range: &Range,
 ) -> Statement {
     let mut statement = Statement::new("trace");
-    statement.sql(
-        "SELECT toUnixTimestamp64Nano(Timestamp) AS start, TraceId AS trace, SpanId AS id, \
-         ParentSpanId AS parent, TraceState AS trace_state, Flags AS flags, SpanName AS name, \
-         SpanKind AS kind, ServiceName AS service, ResourceId AS resource, ScopeName AS scope_name, \
-         ScopeVersion AS scope_version, Duration AS duration, StatusCode AS status, \
-         StatusMessage AS status_message, ",
-    );
+    statement.sql("SELECT ").sql(SPAN_COLUMNS).sql(", ");
     promoted::select(&mut statement, columns);
     statement
-        .sql(
-            " AS promoted, SpanAttributes AS attributes, SpanAttributeTypes AS types, \
-             arrayMap(time -> toUnixTimestamp64Nano(time), `Events.Timestamp`) AS event_times, \
-             `Events.Name` AS event_names, `Events.Attributes` AS event_attributes, \
-             `Events.AttributeTypes` AS event_types, `Links.TraceId` AS link_traces, \
-             `Links.SpanId` AS link_spans, `Links.Attributes` AS link_attributes, \
-             `Links.AttributeTypes` AS link_types FROM ",
-        )
-        .sql(traces.clickhouse.name(Source::Traces))
+        .sql(" AS promoted FROM ")
+        .sql(traces.clickhouse.name(Source::Traces));
+    of_traces(&mut statement, ids, range);
+    statement.sql(" ORDER BY start, id");
+    statement
+}
+
+/// Appends the condition that finds their spans.
+pub(super) fn of_traces(statement: &mut Statement, ids: &[TraceId], range: &Range) {
+    statement
         .sql(" WHERE Timestamp >= ")
         .time(range.start)
         .sql(" AND Timestamp <= ")
         .time(range.end)
         // As text, because the skip index is on that.
         .sql(" AND lower(hex(TraceId)) IN ")
-        .value(texts(ids))
-        .sql(" ORDER BY start, id");
-    statement
+        .value(texts(ids));
 }
 
-async fn resources(traces: &Traces, rows: &[SpanRow]) -> Result<HashMap<u64, Resource>, Error> {
+async fn resources(
+    traces: &Traces,
+    rows: &[SpanRow],
+) -> Result<HashMap<u64, Arc<Resource>>, Error> {
     let mut ids: Vec<u64> = rows.iter().map(|row| row.resource).collect();
     ids.sort_unstable();
     ids.dedup();
     let mut statement = Statement::new("resources");
     statement
-        .sql("SELECT ResourceId AS id, Attributes AS attributes, AttributeTypes AS types FROM ")
+        .sql("SELECT ")
+        .sql(RESOURCE_COLUMNS)
+        .sql(" FROM ")
         .sql(traces.clickhouse.name(Source::Resources))
         .sql(" WHERE ResourceId IN ")
         .value(Value::Unsigneds(ids))
         .sql(" LIMIT 1 BY ResourceId");
     let rows: Arc<Vec<ResourceRow>> = traces.clickhouse.rows(statement).await?;
-    let resource = |row: &ResourceRow| {
-        let attributes = attributes(&row.attributes, &row.types);
-        (row.id, Resource { attributes })
+    let resource = |row| {
+        let resource = row::resource(row);
+        (resource.id, Arc::new(resource))
     };
     Ok(rows.iter().map(resource).collect())
 }
 
 fn texts(ids: &[TraceId]) -> Value {
     Value::Texts(ids.iter().map(TraceId::to_string).collect())
-}
-
-fn span(row: &SpanRow, columns: &[PromotedColumn]) -> Span {
-    let own = row.promoted.iter().zip(columns);
-    let own = own.filter(|(text, _)| !text.is_empty());
-    let own = own.map(|(text, column)| Attribute {
-        key: column.key.clone(),
-        text: text.clone(),
-        kind: match column.is_integer {
-            true => ValueType::Int,
-            false => ValueType::String,
-        },
-    });
-    let mut all = attributes(&row.attributes, &row.types);
-    all.extend(own);
-    Span {
-        start: row.start,
-        duration: row.duration,
-        id: row.id,
-        parent: row.parent,
-        trace_state: row.trace_state.clone(),
-        flags: row.flags,
-        name: row.name.clone(),
-        kind: row.kind,
-        service: row.service.clone(),
-        resource: row.resource,
-        scope_name: row.scope_name.clone(),
-        scope_version: row.scope_version.clone(),
-        status: row.status,
-        status_message: row.status_message.clone(),
-        attributes: all,
-        events: events(row),
-        links: links(row),
-    }
-}
-
-fn events(row: &SpanRow) -> Vec<Event> {
-    let event = |index: usize| Event {
-        time: row.event_times[index],
-        name: row.event_names[index].clone(),
-        attributes: attributes(&row.event_attributes[index], &row.event_types[index]),
-    };
-    // The arrays of a nested column are equally long.
-    (0..row.event_times.len()).map(event).collect()
-}
-
-fn links(row: &SpanRow) -> Vec<Link> {
-    let link = |index: usize| Link {
-        trace: TraceId(row.link_traces[index]),
-        span: row.link_spans[index],
-        attributes: attributes(&row.link_attributes[index], &row.link_types[index]),
-    };
-    (0..row.link_traces.len()).map(link).collect()
 }

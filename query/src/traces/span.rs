@@ -1,10 +1,12 @@
-//! Spans and resources in the form in which they were sent, as far as it is stored.
+//! Spans and resources as they were sent: all that OTLP has fields for and that is stored.
+
+use std::sync::Arc;
 
 use spanmill_schema::ValueType;
 
 use super::TraceId;
 
-/// A trace: its spans by start, and the resources that they name.
+/// A trace: its spans by start.
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub id: TraceId,
@@ -18,25 +20,30 @@ pub(crate) struct Span {
     pub start: i64,
     /// Nanoseconds.
     pub duration: u64,
-    pub id: [u8; 8],
+    pub id: SpanId,
     /// All zeros for a root.
-    pub parent: [u8; 8],
+    pub parent: SpanId,
     pub trace_state: String,
     pub flags: u32,
     pub name: String,
     /// OTLP's number.
     pub kind: u8,
     pub service: String,
-    pub resource: u64,
-    pub scope_name: String,
-    pub scope_version: String,
+    pub resource: Arc<Resource>,
+    pub scope: Arc<Scope>,
     /// OTLP's number: 1 is ok, 2 is error.
     pub status: u8,
     pub status_message: String,
     pub attributes: Vec<Attribute>,
+    pub dropped_attributes: u32,
     pub events: Vec<Event>,
+    pub dropped_events: u32,
     pub links: Vec<Link>,
+    pub dropped_links: u32,
 }
+
+/// Eight bytes, as sent.
+pub(crate) type SpanId = [u8; 8];
 
 /// An event of a span.
 #[derive(Debug)]
@@ -45,20 +52,38 @@ pub(crate) struct Event {
     pub time: i64,
     pub name: String,
     pub attributes: Vec<Attribute>,
+    pub dropped_attributes: u32,
 }
 
 /// A link to another span.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub trace: TraceId,
-    pub span: [u8; 8],
+    pub span: SpanId,
+    pub trace_state: String,
+    pub flags: u32,
     pub attributes: Vec<Attribute>,
+    pub dropped_attributes: u32,
 }
 
 /// What sent a span.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Resource {
+    /// What tells it from others within an answer.
+    pub id: u64,
     pub attributes: Vec<Attribute>,
+    pub dropped_attributes: u32,
+    pub schema_url: String,
+}
+
+/// The library that made a span.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Scope {
+    pub name: String,
+    pub version: String,
+    pub schema_url: String,
+    pub attributes: Vec<Attribute>,
+    pub dropped_attributes: u32,
 }
 
 /// A key and its value as text, with what it was before.
@@ -70,12 +95,12 @@ pub(crate) struct Attribute {
 }
 
 /// Puts a map and the types beside it together. A type that is missing or unknown is a text.
-pub(super) fn attributes(map: &[(String, String)], types: &[u8]) -> Vec<Attribute> {
+pub(super) fn attributes(map: Vec<(String, String)>, types: &[u8]) -> Vec<Attribute> {
     let types = types.iter().copied().chain(std::iter::repeat(0));
-    let attribute = |((key, text), kind): (&(String, String), u8)| Attribute {
-        key: key.clone(),
-        text: text.clone(),
+    let attribute = |((key, text), kind): ((String, String), u8)| Attribute {
+        key,
+        text,
         kind: ValueType::try_from(kind).unwrap_or(ValueType::String),
     };
-    map.iter().zip(types).map(attribute).collect()
+    map.into_iter().zip(types).map(attribute).collect()
 }

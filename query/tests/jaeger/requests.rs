@@ -38,6 +38,13 @@ fn lists() {
 
     let names = stack.json("/api/services/shop/operations");
     assert_eq!(names["data"], json!(["GET /items", "POST /checkout"]));
+    // No hour is over yet, so this is read from spans.
+    let edge = json!({"parent": "shop", "child": "db", "callCount": 1});
+    assert_eq!(stack.json("/api/dependencies")["data"], json!([edge]));
+    assert_eq!(
+        stack.json("/api/dependencies?service=db")["data"],
+        json!([edge])
+    );
     let operations = stack.json("/api/operations?service=db");
     assert_eq!(
         operations["data"],
@@ -47,8 +54,8 @@ fn lists() {
         "/api/operations?service=db&spanKind=server",
         "/api/operations?service=nobody",
         "/api/services/no%2Fbody/operations",
-        "/api/dependencies",
         "/api/dependencies?endTs=1700000000000&lookback=86400000",
+        "/api/dependencies?service=nobody",
     ] {
         assert_eq!(stack.json(none)["data"], json!([]), "{none}");
     }

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::contract;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use serde_json::Value;
@@ -13,7 +14,7 @@ use spanmill_engine::{
     AckMode, ClickHouse, Engine, HandOver, LogConfig, MemoryPlan, PeerLimits, Pin,
 };
 use spanmill_query::{Config, Server};
-use spanmill_schema::{Connection, SchemaSettings, Tables};
+use spanmill_schema::{Connection, Retention, SchemaSettings, Tables};
 
 /// How long anything here may take before the test fails: for hangs, never for measuring.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,11 +28,21 @@ pub(crate) struct Stack {
 }
 
 /// What came back.
-#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: String,
     pub(crate) body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}\n\n{}",
+            self.headers,
+            String::from_utf8_lossy(&self.body)
+        )
+    }
 }
 
 impl Answer {
@@ -105,7 +116,12 @@ impl Stack {
     pub(crate) fn get_with(&self, target: &str, headers: &str) -> Answer {
         let head =
             format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
-        exchange(self.addr(), head.as_bytes())
+        let answer = exchange(self.addr(), head.as_bytes());
+        // Compressed ones are looked at by their test.
+        if !answer.headers.contains("content-encoding") && answer.status != 431 {
+            contract::check(target, &answer);
+        }
+        answer
     }
 
     /// An answer with status 200, as JSON.
@@ -194,6 +210,8 @@ fn config(clickhouse: Connection) -> Config {
         request_timeout: Duration::from_secs(30),
         query_memory_max: 1 << 30,
         query_rows_max: 1_000_000_000,
+        cache_bytes_max: 16 << 20,
+        retention: Retention::default(),
         cors_origins: Vec::new(),
     }
 }
