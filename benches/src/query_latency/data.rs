@@ -81,8 +81,11 @@ impl Store {
         );
         let mut wanted = private_options(&folder.path().join("clickhouse"));
         wanted.query_log = true;
+        let server = Server::start(&wanted)?;
+        // Kept data may be older than the newest tables.
+        migrate(&server, runtime)?;
         Ok(Store {
-            server: Server::start(&wanted)?,
+            server,
             made,
             folder,
         })
@@ -109,6 +112,17 @@ fn engine(server: &Server, folder: &Path) -> Result<Engine> {
     Engine::start_over(server.native_addr(), &server.http_url(), &wal, &[])
 }
 
+fn migrate(server: &Server, runtime: &Runtime) -> Result<()> {
+    let connection = Connection {
+        url: server.http_url(),
+        user: "default".into(),
+        password: String::new(),
+    };
+    let settings = SchemaSettings::default();
+    runtime.block_on(spanmill_schema::migrate(&connection, &settings))?;
+    Ok(())
+}
+
 /// Beside the original, because that is where there is room for it.
 fn copy(kept: &Path) -> Result<TempDir> {
     let kept = kept.canonicalize()?;
@@ -127,15 +141,7 @@ fn copy(kept: &Path) -> Result<TempDir> {
 fn make(folder: &Path, options: &Options, runtime: &Runtime) -> Result<()> {
     fs::create_dir_all(folder)?;
     let server = Server::start(&private_options(&folder.join("clickhouse")))?;
-    let connection = Connection {
-        url: server.http_url(),
-        user: "default".into(),
-        password: String::new(),
-    };
-    runtime.block_on(spanmill_schema::migrate(
-        &connection,
-        &SchemaSettings::default(),
-    ))?;
+    migrate(&server, runtime)?;
     let engine = engine(&server, folder)?;
     let duration = Duration::from_secs_f64(options.millions * 1e6 / LOAD_RATE);
     println!(
