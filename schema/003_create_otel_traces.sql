@@ -40,8 +40,11 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_traces {{on_cluster}}
     `Links.Attributes` Array(Map(LowCardinality(String), String)) CODEC(ZSTD(1)),
     `Links.AttributeTypes` Array(Array(UInt8)) CODEC(ZSTD(1)),
     `Links.DroppedAttributesCount` Array(UInt32) CODEC(ZSTD(1)),
-    -- On the text form, because that is what a filter on the view in `otel` compares.
-    INDEX idx_trace_id_hex lower(hex(TraceId)) TYPE bloom_filter(0.01) GRANULARITY 1
+    -- On the text form, because that is what a filter on the view in `otel` compares. One in a thousand, since
+    -- a list of traces asks for many ids at once, each of which may be wrong in each granule.
+    INDEX idx_trace_id_hex lower(hex(TraceId)) TYPE bloom_filter(0.001) GRANULARITY 1,
+    -- Serves SpanAttributes['key'] = 'value': a rare value reads no granule in vain.
+    INDEX idx_attribute_values mapValues(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = {{Replicated}}MergeTree
 PARTITION BY toStartOfHour(Timestamp, 'UTC')

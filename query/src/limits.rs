@@ -1,5 +1,5 @@
 //! Bounds that no setting changes. With the defaults of the settings they add up to: 2,000 connections
-//! of at most 64 KiB read ahead, and 16 queries of at most 64 MiB of rows each.
+//! of at most 64 KiB read ahead, 16 queries of at most 64 MiB of rows each, and what is kept of earlier answers.
 
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Traces that a search gives when it does not say, and the most it may ask for. Each is read whole.
 pub(crate) const TRACES_DEFAULT: usize = 100;
 pub(crate) const TRACES_MAX: usize = 1_500;
+/// Resources that are kept after they were read, in bytes: some 10,000 of them.
+pub(crate) const RESOURCES_BYTES_MAX: u64 = 16 << 20;
 /// Tags that one search may name.
 pub(crate) const TAGS_MAX: usize = 32;
 

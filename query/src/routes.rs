@@ -27,15 +27,12 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::openapi;
 use crate::services::{self, Known, Services};
-use crate::traces::{Promoted, Traces};
+use crate::traces::Traces;
 
 /// Everything that is answered.
 pub(crate) fn router(config: &Config, metrics: Arc<Metrics>, known: Known) -> Router {
     let clickhouse = ClickHouse::new(config, Arc::clone(&metrics));
-    let traces = Traces {
-        clickhouse: clickhouse.clone(),
-        promoted: Promoted::default(),
-    };
+    let traces = Traces::new(clickhouse.clone());
     let services = Services {
         clickhouse,
         retention: config.retention,

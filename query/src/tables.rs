@@ -23,15 +23,18 @@ pub(crate) enum Resolution {
     )]
     FiveMinutes,
     Hour,
+    /// In UTC.
+    Day,
 }
 
 impl Resolution {
     /// In nanoseconds; 1 where rows have times of their own.
-    pub(crate) fn width(self) -> i64 {
+    pub(crate) const fn width(self) -> i64 {
         match self {
             Self::Raw => 1,
             Self::FiveMinutes => 300 * SECOND,
             Self::Hour => 3_600 * SECOND,
+            Self::Day => DAY,
         }
     }
 }
@@ -42,6 +45,7 @@ impl fmt::Display for Resolution {
             Self::Raw => "raw",
             Self::FiveMinutes => "5m",
             Self::Hour => "1h",
+            Self::Day => "1d",
         })
     }
 }
@@ -51,7 +55,7 @@ fn kept(resolution: Resolution, retention: Retention) -> i64 {
     let days = match resolution {
         Resolution::Raw => retention.raw_days,
         Resolution::FiveMinutes => retention.five_minute_days,
-        Resolution::Hour => retention.hour_days,
+        Resolution::Hour | Resolution::Day => retention.hour_days,
     };
     i64::from(days) * DAY
 }

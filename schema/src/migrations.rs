@@ -28,6 +28,7 @@ pub(crate) static MIGRATIONS: &[Migration] = migrations![
     "005_create_otel_service_dependencies.sql",
     "006_create_otel_metrics_5m.sql",
     "007_create_otel_metrics_1h.sql",
+    "008_create_otel_span_stats_1d.sql",
 ];
 
 /// Where migrations keep the ledger of what was applied; run before any numbered file.

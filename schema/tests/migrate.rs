@@ -8,7 +8,7 @@ use spanmill_schema::{
 };
 use support::{ask, fresh, migrated};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "000_create_databases_and_resources.sql",
     "001_create_otel_metrics.sql",
     "002_create_otel_logs.sql",
@@ -17,6 +17,7 @@ const FILES: [&str; 8] = [
     "005_create_otel_service_dependencies.sql",
     "006_create_otel_metrics_5m.sql",
     "007_create_otel_metrics_1h.sql",
+    "008_create_otel_span_stats_1d.sql",
 ];
 
 async fn migrate(connection: &Connection) -> Result<Report, MigrateError> {

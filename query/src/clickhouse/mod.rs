@@ -39,6 +39,7 @@ pub(crate) enum Source {
     TraceIndex,
     Resources,
     SpanStats,
+    SpanStatsByDay,
     Dependencies,
     DependencyHours,
 }
@@ -81,6 +82,8 @@ impl ClickHouse {
             (Source::Resources, true) => "spanmill.otel_resources_distributed",
             (Source::SpanStats, false) => "spanmill.otel_span_stats_1h",
             (Source::SpanStats, true) => "spanmill.otel_span_stats_1h_distributed",
+            (Source::SpanStatsByDay, false) => "spanmill.otel_span_stats_1d",
+            (Source::SpanStatsByDay, true) => "spanmill.otel_span_stats_1d_distributed",
             (Source::Dependencies, _) => "spanmill.otel_service_dependencies_1h",
             (Source::DependencyHours, false) => "spanmill.otel_service_dependencies_hours",
             (Source::DependencyHours, true) => {

@@ -66,7 +66,7 @@ pub(crate) async fn points(
         step: red.step,
         window: red.window,
     };
-    let available = [Resolution::Raw, Resolution::Hour];
+    let available = [Resolution::Raw, Resolution::Hour, Resolution::Day];
     let resolution = tables::choose(&available, asked, now, retention);
     let span = Span {
         after: start / red.step * red.step,

@@ -1,4 +1,4 @@
-//! Where statistics of spans come from: spans themselves, or the hourly statistics. Both are read into rows of
+//! Where statistics of spans come from: spans themselves, or statistics of hours or days. All are read into rows of
 //! the same columns (bucket, service, operation, kind, calls, errors, durations), so that what is made of them is
 //! said once.
 
@@ -26,6 +26,11 @@ pub(crate) struct Part {
     pub bucket: i64,
 }
 
+/// What is read of hours and days alike.
+const STATISTICS: &str = ") AS Bucket, ServiceName, SpanName, SpanKind, sum(Count) AS Calls, \
+    sum(ErrorCount) AS Errors, sum(DurationSum) AS Total, min(DurationMin) AS Least, \
+    max(DurationMax) AS Most, quantileTDigestMergeState(DurationDigest) AS Digest FROM ";
+
 /// Appends a subquery with a row for each bucket, service, operation and kind. `Bucket` is the number of the
 /// bucket since 1970.
 pub(crate) fn append(
@@ -36,6 +41,7 @@ pub(crate) fn append(
 ) {
     match part.resolution {
         Resolution::Raw => raw(clickhouse, statement, part),
+        Resolution::Day => days(clickhouse, statement, part),
         Resolution::FiveMinutes | Resolution::Hour => hours(clickhouse, statement, part),
     }
     selected(statement, selection);
@@ -62,16 +68,26 @@ fn hours(clickhouse: &ClickHouse, statement: &mut Statement, part: Part) {
     statement
         .sql("SELECT intDiv(toInt64(toUnixTimestamp(Hour)), ")
         .value(Value::Signed(part.bucket / SECOND))
-        .sql(
-            ") AS Bucket, ServiceName, SpanName, SpanKind, sum(Count) AS Calls, \
-             sum(ErrorCount) AS Errors, sum(DurationSum) AS Total, min(DurationMin) AS Least, \
-             max(DurationMax) AS Most, quantileTDigestMergeState(DurationDigest) AS Digest FROM ",
-        )
+        .sql(STATISTICS)
         .sql(clickhouse.name(Source::SpanStats))
         .sql(" WHERE Hour >= toDateTime(")
         .value(Value::Signed(part.start / SECOND))
         .sql(") AND Hour < toDateTime(")
         .value(Value::Signed(part.end / SECOND))
+        .sql(")");
+}
+
+fn days(clickhouse: &ClickHouse, statement: &mut Statement, part: Part) {
+    let day = Resolution::Day.width();
+    statement
+        .sql("SELECT intDiv(toInt64(Day) * 86400, ")
+        .value(Value::Signed(part.bucket / SECOND))
+        .sql(STATISTICS)
+        .sql(clickhouse.name(Source::SpanStatsByDay))
+        .sql(" WHERE Day >= toDate(")
+        .value(Value::Signed(part.start / day))
+        .sql(") AND Day < toDate(")
+        .value(Value::Signed(part.end / day))
         .sql(")");
 }
 

@@ -1,5 +1,5 @@
-//! How often, how well and how fast services answered over a range: whole hours from the hourly statistics, the
-//! ends of the range from spans. Ranges of half a day and more are taken in whole hours.
+//! How often, how well and how fast services answered over a range: whole days and hours from their
+//! statistics, the ends of the range from spans. Ranges of half a day and more are taken in whole hours.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use crate::clickhouse::{ClickHouse, Statement};
 use crate::error::Error;
 use crate::tables::Resolution;
 
-const HOUR: i64 = 3_600_000_000_000;
+const HOUR: i64 = Resolution::Hour.width();
+const DAY: i64 = Resolution::Day.width();
 /// From here on, an hour more or less at the ends says nothing, and spans of whole hours are many.
 const WHOLE_HOURS_FROM: i64 = 12 * HOUR;
 
@@ -43,34 +44,47 @@ pub(crate) struct Parts {
 
 /// Cuts a range (nanoseconds since 1970; the end is not in it).
 pub(crate) fn cut(start: i64, end: i64, now: i64, retention: Retention) -> Parts {
-    let down = |time: i64| time / HOUR * HOUR;
-    let up = |time: i64| down(time.saturating_add(HOUR - 1));
-    // The hour that runs has all spans that there are, so the future needs none of its own.
-    let is_open = end >= now;
-    let is_raw_gone = start < now - i64::from(retention.raw_days) * 24 * HOUR;
-    if end - start >= WHOLE_HOURS_FROM || is_raw_gone {
-        let (start, end) = (down(start), up(end));
-        let part = part(Resolution::Hour, start, end);
-        let parts = vec![part];
+    let is_raw_gone = start < now - i64::from(retention.raw_days) * DAY;
+    let (start, end) = match end - start >= WHOLE_HOURS_FROM || is_raw_gone {
+        true => (down(start, HOUR), up(end, HOUR)),
+        false => (start, end),
+    };
+    // Hours and days that run have all spans that there are, so the future needs none of its own.
+    let last = |width| match end >= now {
+        true => up(end, width),
+        false => down(end, width),
+    };
+    let hours = (up(start, HOUR), last(HOUR));
+    let days = (up(start, DAY), last(DAY));
+    let mut parts = Vec::new();
+    let mut add = |resolution, start, end| {
+        if start < end {
+            parts.push(part(resolution, start, end));
+        }
+    };
+    if hours.0 >= hours.1 {
+        add(Resolution::Raw, start, end);
         return Parts { start, end, parts };
     }
-    let first = up(start);
-    let last = if is_open { up(end) } else { down(end) };
-    if first >= last {
-        let parts = vec![part(Resolution::Raw, start, end)];
-        return Parts { start, end, parts };
+    add(Resolution::Raw, start, hours.0);
+    if days.0 < days.1 {
+        add(Resolution::Hour, hours.0, days.0);
+        add(Resolution::Day, days.0, days.1);
+        add(Resolution::Hour, days.1, hours.1);
+    } else {
+        add(Resolution::Hour, hours.0, hours.1);
     }
-    let parts = [
-        part(Resolution::Raw, start, first),
-        part(Resolution::Hour, first, last),
-        part(Resolution::Raw, last, end),
-    ];
-    let parts = parts.into_iter().filter(|part| part.start < part.end);
-    Parts {
-        start,
-        end,
-        parts: parts.collect(),
-    }
+    add(Resolution::Raw, hours.1, end);
+    Parts { start, end, parts }
+}
+
+/// To a multiple of `width`.
+fn down(time: i64, width: i64) -> i64 {
+    time / width * width
+}
+
+fn up(time: i64, width: i64) -> i64 {
+    down(time.saturating_add(width - 1), width)
 }
 
 fn part(resolution: Resolution, start: i64, end: i64) -> Part {
@@ -135,7 +149,7 @@ mod tests {
     /// gone ones; the hour that runs comes from the statistics.
     #[test]
     fn ranges_are_cut_at_hours() {
-        use Resolution::{Hour, Raw};
+        use Resolution::{Day, Hour, Raw};
         let at = |hours: f64| NOW - (hours * HOUR as f64) as i64;
         let (a, b) = (at(3.75), at(1.25));
         assert_eq!(
@@ -152,7 +166,22 @@ mod tests {
             shapes(at(1.0), NOW),
             [(Raw, at(1.0), at(0.5)), (Hour, at(0.5), at(-0.5))]
         );
-        assert_eq!(shapes(at(24.25), NOW), [(Hour, at(24.5), at(-0.5))]);
+        // NOW is half past eight in the morning.
+        let midnight = at(8.5);
+        assert_eq!(
+            shapes(at(49.25), NOW),
+            [
+                (Hour, at(49.5), midnight - DAY),
+                (Day, midnight - DAY, midnight + DAY)
+            ]
+        );
+        assert_eq!(
+            shapes(midnight - 2 * DAY, midnight + 3 * HOUR),
+            [
+                (Day, midnight - 2 * DAY, midnight),
+                (Hour, midnight, midnight + 3 * HOUR)
+            ]
+        );
         let old = at(40.0 * 24.0 + 0.25);
         assert_eq!(shapes(old, old + HOUR / 4), [(Hour, at(960.5), at(959.5))]);
     }

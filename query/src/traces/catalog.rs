@@ -1,4 +1,4 @@
-//! Services and their operations, from the hourly statistics.
+//! Services and their operations, from the daily statistics.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::clickhouse::{ClickHouse, Source, Statement, Value};
 use crate::error::Error;
 
 /// How far back a service or an operation may have been seen last: as long as spans are kept by default.
-const SEEN: &str = "Hour >= now() - toIntervalDay(30)";
+const SEEN: &str = "Day >= toDate(now(), 'UTC') - 30";
 
 /// OTLP's kinds by their number, in Jaeger's words.
 const KINDS: [&str; 6] = ["", "internal", "server", "client", "producer", "consumer"];
@@ -32,7 +32,7 @@ pub(crate) async fn services(clickhouse: &ClickHouse) -> Result<Vec<String>, Err
     let mut statement = Statement::new("services");
     statement
         .sql("SELECT DISTINCT ServiceName AS name FROM ")
-        .sql(clickhouse.name(Source::SpanStats))
+        .sql(clickhouse.name(Source::SpanStatsByDay))
         .sql(" WHERE ServiceName != '' AND ")
         .sql(SEEN)
         .sql(" ORDER BY name");
@@ -49,7 +49,7 @@ pub(crate) async fn operations(
     let mut statement = Statement::new("operations");
     statement
         .sql("SELECT DISTINCT SpanName AS name, SpanKind AS kind FROM ")
-        .sql(clickhouse.name(Source::SpanStats))
+        .sql(clickhouse.name(Source::SpanStatsByDay))
         .sql(" WHERE ServiceName = ")
         .text(service)
         .sql(" AND ")

@@ -2,10 +2,12 @@
 //! with their resources, services, operations and who calls whom. It knows no API's shapes.
 
 mod catalog;
+mod condition;
 mod dependencies;
 mod otlp;
 mod promoted;
 mod read;
+mod resources;
 mod row;
 mod search;
 mod span;
@@ -14,7 +16,6 @@ mod summary;
 pub(crate) use catalog::{kind_name, kind_number, operations, services};
 pub(crate) use dependencies::dependencies;
 pub(crate) use otlp::resource_spans;
-pub(crate) use promoted::Promoted;
 pub(crate) use read::read;
 pub(crate) use search::{Search, search};
 pub(crate) use span::{Attribute, Event, Link, Resource, Scope, Span, SpanId, Trace};
@@ -24,12 +25,25 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::clickhouse::ClickHouse;
+use promoted::Promoted;
+use resources::Resources;
 
-/// What reading traces needs.
+/// What reading traces needs. Cloning gives the same one.
 #[derive(Clone)]
 pub(crate) struct Traces {
     pub clickhouse: ClickHouse,
-    pub promoted: Promoted,
+    promoted: Promoted,
+    resources: Resources,
+}
+
+impl Traces {
+    pub(crate) fn new(clickhouse: ClickHouse) -> Self {
+        Self {
+            clickhouse,
+            promoted: Promoted::default(),
+            resources: Resources::default(),
+        }
+    }
 }
 
 /// Shown as 32 lower-case hex digits; fewer are understood as if zeros stood before them.

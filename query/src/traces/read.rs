@@ -8,28 +8,34 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::promoted::{self, PromotedColumn};
-use super::row::{self, RESOURCE_COLUMNS, ResourceRow, SPAN_COLUMNS, SpanRow};
-use super::{Resource, Scope, Span, Trace, TraceId, Traces};
+use super::row::{self, SPAN_COLUMNS, SpanRow};
+use super::{Scope, Span, Trace, TraceId, Traces};
 use crate::clickhouse::{Source, Statement, Value};
 use crate::error::Error;
 
-/// When the spans of some traces began, in nanoseconds since 1970.
-#[derive(Row, Deserialize)]
-pub(super) struct Range {
+/// Stretches of time that are asked for one by one; those with the shortest gaps between them are joined.
+const STRETCHES_MAX: usize = 16;
+/// Gaps that are never worth a stretch of its own, in nanoseconds.
+const GAP_MIN: i64 = 1_000_000_000;
+
+/// When the spans of a trace began, or of several of about the same time, in nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Row, Deserialize)]
+pub(super) struct Stretch {
     start: i64,
     end: i64,
-    found: u64,
 }
 
 /// The traces of these ids that are stored, in that order.
 pub(crate) async fn read(traces: &Traces, ids: &[TraceId]) -> Result<Vec<Trace>, Error> {
-    let Some(range) = range(traces, ids).await? else {
+    let stretches = stretches(traces, ids).await?;
+    if stretches.is_empty() {
         return Ok(Vec::new());
-    };
+    }
     let columns = traces.promoted.columns(&traces.clickhouse).await?;
-    let statement = spans_statement(traces, &columns, ids, &range);
+    let statement = spans_statement(traces, &columns, ids, &stretches);
     let rows: Arc<Vec<SpanRow>> = traces.clickhouse.rows(statement).await?;
-    let resources = resources(traces, &rows).await?;
+    let resources = rows.iter().map(|row| row.resource).collect();
+    let resources = traces.resources.read(&traces.clickhouse, resources).await?;
     // Others who asked the same may hold the rows too.
     let rows = Arc::try_unwrap(rows).unwrap_or_else(|shared| shared.to_vec());
     let mut by_id: HashMap<_, Vec<Span>> = HashMap::new();
@@ -45,28 +51,57 @@ pub(crate) async fn read(traces: &Traces, ids: &[TraceId]) -> Result<Vec<Trace>,
     Ok(found.collect())
 }
 
-/// What the index knows of them; nothing if none is stored.
-pub(super) async fn range(traces: &Traces, ids: &[TraceId]) -> Result<Option<Range>, Error> {
+/// When they were, by the index; nothing if none is stored.
+pub(super) async fn stretches(traces: &Traces, ids: &[TraceId]) -> Result<Vec<Stretch>, Error> {
     let mut statement = Statement::new("trace range");
     statement
         .sql(
-            "SELECT toUnixTimestamp64Nano(min(Start)) AS start, toUnixTimestamp64Nano(max(End)) AS end, \
-             count() AS found FROM ",
+            "SELECT toUnixTimestamp64Nano(min(Start)) AS start, toUnixTimestamp64Nano(max(End)) AS end FROM ",
         )
         .sql(traces.clickhouse.name(Source::TraceIndex))
         .sql(" WHERE TraceHash IN (SELECT cityHash64(toFixedString(unhex(arrayJoin(")
         .value(texts(ids))
-        .sql(")), 16)))");
-    let rows: Arc<Vec<Range>> = traces.clickhouse.rows(statement).await?;
-    let range = rows.first().filter(|range| range.found > 0);
-    Ok(range.map(|range| Range { ..*range }))
+        .sql(")), 16))) GROUP BY TraceHash ORDER BY start");
+    let rows: Arc<Vec<Stretch>> = traces.clickhouse.rows(statement).await?;
+    Ok(joined(&rows))
+}
+
+/// Traces that stand by their start become stretches without overlap, as many as are asked for at once.
+fn joined(traces: &[Stretch]) -> Vec<Stretch> {
+    let mut gaps: Vec<_> = gaps(traces).collect();
+    gaps.sort_unstable_by(|a, b| b.cmp(a));
+    let least = gaps
+        .get(STRETCHES_MAX - 1)
+        .map_or(GAP_MIN, |gap| GAP_MIN.max(gap + 1));
+    let mut stretches: Vec<Stretch> = Vec::new();
+    for trace in traces {
+        match stretches.last_mut() {
+            Some(last) if trace.start - last.end < least => last.end = last.end.max(trace.end),
+            _ => stretches.push(*trace),
+        }
+    }
+    stretches
+}
+
+/// From the end of all before to each start.
+fn gaps(traces: &[Stretch]) -> impl Iterator<Item = i64> + '_ {
+    let mut end = i64::MAX;
+    traces.iter().map(move |trace| {
+        let gap = trace.start.saturating_sub(end);
+        end = if end == i64::MAX {
+            trace.end
+        } else {
+            end.max(trace.end)
+        };
+        gap
+    })
 }
 
 fn spans_statement(
     traces: &Traces,
     columns: &[PromotedColumn],
     ids: &[TraceId],
-    range: &Range,
+    stretches: &[Stretch],
 ) -> Statement {
     let mut statement = Statement::new("trace");
     statement.sql("SELECT ").sql(SPAN_COLUMNS).sql(", ");
@@ -74,47 +109,69 @@ fn spans_statement(
     statement
         .sql(" AS promoted FROM ")
         .sql(traces.clickhouse.name(Source::Traces));
-    of_traces(&mut statement, ids, range);
+    of_traces(&mut statement, ids, stretches);
     statement.sql(" ORDER BY start, id");
     statement
 }
 
 /// Appends the condition that finds their spans.
-pub(super) fn of_traces(statement: &mut Statement, ids: &[TraceId], range: &Range) {
+pub(super) fn of_traces(statement: &mut Statement, ids: &[TraceId], stretches: &[Stretch]) {
+    for (index, stretch) in stretches.iter().enumerate() {
+        statement
+            .sql(if index == 0 { " WHERE (" } else { " OR " })
+            .sql("Timestamp >= ")
+            .time(stretch.start)
+            .sql(" AND Timestamp <= ")
+            .time(stretch.end);
+    }
     statement
-        .sql(" WHERE Timestamp >= ")
-        .time(range.start)
-        .sql(" AND Timestamp <= ")
-        .time(range.end)
         // As text, because the skip index is on that.
-        .sql(" AND lower(hex(TraceId)) IN ")
+        .sql(") AND lower(hex(TraceId)) IN ")
         .value(texts(ids));
-}
-
-async fn resources(
-    traces: &Traces,
-    rows: &[SpanRow],
-) -> Result<HashMap<u64, Arc<Resource>>, Error> {
-    let mut ids: Vec<u64> = rows.iter().map(|row| row.resource).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut statement = Statement::new("resources");
-    statement
-        .sql("SELECT ")
-        .sql(RESOURCE_COLUMNS)
-        .sql(" FROM ")
-        .sql(traces.clickhouse.name(Source::Resources))
-        .sql(" WHERE ResourceId IN ")
-        .value(Value::Unsigneds(ids))
-        .sql(" LIMIT 1 BY ResourceId");
-    let rows: Arc<Vec<ResourceRow>> = traces.clickhouse.rows(statement).await?;
-    let resource = |row| {
-        let resource = row::resource(row);
-        (resource.id, Arc::new(resource))
-    };
-    Ok(rows.iter().map(resource).collect())
 }
 
 fn texts(ids: &[TraceId]) -> Value {
     Value::Texts(ids.iter().map(TraceId::to_string).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn stretch(start: i64, end: i64) -> Stretch {
+        Stretch {
+            start: start * SECOND,
+            end: end * SECOND,
+        }
+    }
+
+    /// Scenario: traces that overlap, that lie within each other, close together and far apart; then very many.
+    /// Guarantees: every trace lies in a stretch, stretches do not overlap, and they are few.
+    #[test]
+    fn traces_of_about_the_same_time_are_one_stretch() {
+        assert_eq!(joined(&[]), []);
+        let near = [
+            stretch(10, 90),
+            stretch(20, 30),
+            stretch(80, 95),
+            stretch(95, 96),
+        ];
+        assert_eq!(joined(&near), [stretch(10, 96)]);
+        let far = [stretch(10, 20), stretch(3_000, 3_001)];
+        assert_eq!(joined(&far), far);
+        let many: Vec<_> = (1..=1_000).map(|i| stretch(i * i, i * i + 1)).collect();
+        let joined = joined(&many);
+        assert!(
+            joined.len() <= STRETCHES_MAX && joined.len() > STRETCHES_MAX / 2,
+            "{}",
+            joined.len()
+        );
+        assert!(joined.windows(2).all(|two| two[0].end < two[1].start));
+        for trace in many {
+            let holds = |s: &Stretch| s.start <= trace.start && trace.end <= s.end;
+            assert_eq!(joined.iter().filter(|s| holds(s)).count(), 1);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::read::{self, Range};
+use super::read::{self, Stretch};
 use super::{SpanId, TraceId, Traces};
 use crate::clickhouse::{Source, Statement};
 use crate::error::Error;
@@ -45,12 +45,13 @@ struct SpanRow {
 
 /// Those of the traces that are stored, in the order of the ids.
 pub(crate) async fn summaries(traces: &Traces, ids: &[TraceId]) -> Result<Vec<Summary>, Error> {
-    let Some(range) = read::range(traces, ids).await? else {
+    let stretches = read::stretches(traces, ids).await?;
+    if stretches.is_empty() {
         return Ok(Vec::new());
-    };
+    }
     let rows: Arc<Vec<SpanRow>> = traces
         .clickhouse
-        .rows(statement(traces, ids, &range))
+        .rows(statement(traces, ids, &stretches))
         .await?;
     let mut by_id: HashMap<_, Vec<&SpanRow>> = HashMap::new();
     for row in rows.iter() {
@@ -62,7 +63,7 @@ pub(crate) async fn summaries(traces: &Traces, ids: &[TraceId]) -> Result<Vec<Su
     Ok(found.collect())
 }
 
-fn statement(traces: &Traces, ids: &[TraceId], range: &Range) -> Statement {
+fn statement(traces: &Traces, ids: &[TraceId], stretches: &[Stretch]) -> Statement {
     let mut statement = Statement::new("trace summaries");
     statement
         .sql(
@@ -71,7 +72,7 @@ fn statement(traces: &Traces, ids: &[TraceId], range: &Range) -> Statement {
              Duration AS duration FROM ",
         )
         .sql(traces.clickhouse.name(Source::Traces));
-    read::of_traces(&mut statement, ids, range);
+    read::of_traces(&mut statement, ids, stretches);
     statement.sql(" ORDER BY start, id");
     statement
 }
