@@ -1,10 +1,12 @@
 //! One question over HTTP: a path goes in, the status, the body and how long it took until its last byte come out.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use bytes::Bytes;
+
+use crate::kinds::NOW;
 
 /// Longer than the query server itself lets a request take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,6 +34,8 @@ impl Client {
     }
 
     pub(crate) async fn ask(&self, path: &str) -> Result<Answer> {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        let path = path.replace(NOW, &since.as_micros().to_string());
         let request = self.client.get(format!("http://{}{path}", self.address));
         let begun = Instant::now();
         let response = request.send().await?;

@@ -14,6 +14,8 @@ const HOUR: u64 = 3_600;
 const DAY: u64 = 86_400;
 /// What Jaeger's UI asks for.
 const LIMIT: usize = 20;
+/// Stands in a path for the time of asking, in microseconds since 1970.
+pub(crate) const NOW: &str = "{now}";
 
 /// Questions that are judged together.
 #[derive(Debug)]
@@ -183,7 +185,6 @@ impl Maker<'_> {
         let (service, _) = self.operation(random.usize(..));
         let stretch = self.stretch(random, length);
         search(
-            "/api/traces",
             &[("service", service)],
             stretch,
             Expect::Search(Searched {
@@ -198,7 +199,6 @@ impl Maker<'_> {
         let stretch = self.stretch(random, HOUR);
         let parameters = [("service", service.as_str()), ("operation", operation)];
         search(
-            "/api/traces",
             &parameters,
             stretch,
             Expect::Search(Searched {
@@ -228,8 +228,6 @@ impl Maker<'_> {
     fn of_attribute(&self, tag: Tag, random: &mut Rng, index: usize, length: u64) -> Question {
         let subjects = self.subjects;
         let start = subjects.end - length;
-        // A little different each time; what comes in meanwhile belongs to it.
-        let end = subjects.end + DAY + random.u64(..1000);
         let rare: &[Rare] = if length == HOUR {
             &subjects.rare_lately
         } else {
@@ -237,14 +235,14 @@ impl Maker<'_> {
         };
         let rare = &rare[index % rare.len()];
         let frequent = |values: &[(String, String)]| values[index % values.len()].clone();
-        let absent = || random.clone().u64(..);
+        let absent = random.u64(..);
         let (key, value) = match tag {
             Tag::FrequentInMap => frequent(&subjects.frequent_in_map),
             Tag::FrequentInColumn => frequent(&subjects.frequent_in_column),
             Tag::RareInMap => (RARE_IN_MAP.into(), format!("rare-{}", rare.number)),
             Tag::RareInColumn => (RARE_IN_COLUMN.into(), format!("/rare/{}", rare.number)),
-            Tag::AbsentInMap => (RARE_IN_MAP.into(), format!("absent-{}", absent())),
-            Tag::AbsentInColumn => (RARE_IN_COLUMN.into(), format!("/absent/{}", absent())),
+            Tag::AbsentInMap => (RARE_IN_MAP.into(), format!("absent-{absent}")),
+            Tag::AbsentInColumn => (RARE_IN_COLUMN.into(), format!("/absent/{absent}")),
         };
         let only = match tag {
             Tag::RareInMap | Tag::RareInColumn => Some(rare.trace.clone()),
@@ -255,19 +253,18 @@ impl Maker<'_> {
             Tag::AbsentInMap | Tag::AbsentInColumn => 0,
             _ => LIMIT,
         };
-        let text = format!("{key}:{value}");
-        search(
-            "/api/v1/traces",
-            &[("tag", &text)],
-            (start, end),
-            Expect::Search(Searched {
+        let tag = format!("tag={}", encoded(&format!("{key}:{value}")));
+        Question {
+            path: format!("/api/v1/traces?start={start}000000&end={NOW}&limit={LIMIT}&{tag}"),
+            expect: Expect::Search(Searched {
                 tag: Some((key, value)),
                 least: usize::from(least),
                 most,
                 only,
-                ..self.searched((start, end))
+                // What comes in meanwhile belongs to it.
+                ..self.searched((start, u64::MAX / 1_000_000))
             }),
-        )
+        }
     }
 
     fn dependencies(&self, _: &mut Rng, index: usize) -> Question {
@@ -291,13 +288,8 @@ impl Maker<'_> {
     }
 }
 
-fn search(
-    path: &str,
-    parameters: &[(&str, &str)],
-    (start, end): (u64, u64),
-    expect: Expect,
-) -> Question {
-    let mut path = format!("{path}?start={start}000000&end={end}000000&limit={LIMIT}");
+fn search(parameters: &[(&str, &str)], (start, end): (u64, u64), expect: Expect) -> Question {
+    let mut path = format!("/api/traces?start={start}000000&end={end}000000&limit={LIMIT}");
     for (name, value) in parameters {
         path += &format!("&{name}={}", encoded(value));
     }
