@@ -1,11 +1,13 @@
-"""Runs the engine in a container as most are: the default seccomp profile, which forbids io_uring, one core,
+"""Runs the engine and the query server in containers as most are: the default seccomp profile, which forbids io_uring, one core,
 512 MB, not root, a read-only root folder. Kills ClickHouse and then the engine while clients send, starts both
-again, and looks by SQL whether every acknowledged span is stored exactly once.
+again, and looks by SQL whether every acknowledged span is stored exactly once, and by Jaeger's API whether the
+query server finds it.
 
 Usage: python3 .ci/container PATH_OF_SPANMILL  (as root; needs podman and runc)
 Exits with 0 when all of that holds, and not when this machine cannot run containers.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -22,7 +24,7 @@ sys.path.append(str(Path(__file__).parents[1] / "python_sdk"))
 
 import client  # noqa: E402
 from checks import Checks  # noqa: E402
-from podman import Engine, Podman  # noqa: E402
+from podman import Engine, Podman, QueryServer  # noqa: E402
 from processes import ClickHouse, status_of, wait_until  # noqa: E402
 
 # Spans that are acknowledged while the engine is about to be killed.
@@ -106,7 +108,29 @@ def check(checks, podman, clickhouse):
     print(f"        peak memory after the replay: {engine.peak_memory()}")
     checks.equal("SIGTERM ends it, and no lack of memory did", engine.end(signal.SIGTERM), {"exit code": 0, "out of memory": False})
     check_stored(checks, clickhouse, ledger)
+    check_queries(checks, podman, clickhouse)
     checks.equal("SIGTERM ends ClickHouse", {"exit code": clickhouse.stop()}, {"exit code": 0})
+
+
+def check_queries(checks, podman, clickhouse):
+    """The query server, while ClickHouse runs and while it does not."""
+    config = podman.config()
+    said = {"exposed": "8081/tcp" in config["ExposedPorts"], "listens": "SPANMILL_QUERY=0.0.0.0:8081" in config["Env"]}
+    checks.equal("the image offers queries on 8081", said, {"exposed": True, "listens": True})
+    server = QueryServer(podman, "queries", clickhouse.http)
+    wait_until("its /readyz says 200", lambda: status_of(server.url + "/readyz")[0] == 200)
+    status, text = status_of(server.url + "/api/services")
+    checks.equal("it lists the service", {"status": status, "data": json.loads(text)["data"]}, {"status": 200, "data": ["contained"]})
+    status, text = status_of(server.url + "/api/traces?service=contained&limit=3")
+    checks.equal("it finds traces", {"status": status, "traces": len(json.loads(text)["data"])}, {"status": 200, "traces": 3})
+    clickhouse.kill()
+    wait_until("its /readyz says 503", lambda: status_of(server.url + "/readyz")[0] == 503)
+    status, _ = status_of(server.url + "/api/traces?service=contained&limit=2")
+    checks.equal("without ClickHouse it says so", {"status": status}, {"status": 503})
+    clickhouse.start()
+    wait_until("it recovers by itself", lambda: status_of(server.url + "/api/traces?service=contained&limit=2")[0] == 200)
+    print(f"        peak memory of the query server: {server.peak_memory()}")
+    checks.equal("SIGTERM ends it", server.end(signal.SIGTERM), {"exit code": 0, "out of memory": False})
 
 
 def name_of_trouble(engine):

@@ -49,6 +49,10 @@ class Podman:
         """Runs what needs nothing but a container like the engine's."""
         self.run("run", "--rm", *PLACE, IMAGE, "settings")
 
+    def config(self):
+        """What the image says of itself."""
+        return json.loads(self.run("image", "inspect", IMAGE, "--format={{json .Config}}"))
+
     def remove_all(self):
         """All containers, images and volumes of this store."""
         self.run("rm", "--force", "--all", "--volumes")
@@ -56,23 +60,19 @@ class Podman:
         self.run("rmi", "--force", "--all")
 
 
-class Engine:
-    """`spanmill engine` in a container: the default seccomp profile, one core, 512 MB, no root, nothing to
-    write to but the log's volume."""
+class Container:
+    """`spanmill` in a container: the default seccomp profile, one core, 512 MB, no root, nothing to write to but
+    what `place` names."""
 
-    def __init__(self, podman, name, native, http):
+    def __init__(self, podman, name, place, arguments):
         self.podman, self.name = podman, name
         self.log_path = podman.folder / f"{name}.log"
-        free = "127.0.0.1:0"
-        arguments = ["run", f"--name={name}", *PLACE, f"--volume={VOLUME}:/wal"]
-        arguments += [IMAGE, "engine", "--otlp-grpc", free, "--otlp-http", free, "--admin", free]
-        arguments += ["--clickhouse", native, "--clickhouse-http", http, "--log-format", "json"]
+        arguments = ["run", f"--name={name}", *PLACE, *place, IMAGE, *arguments, "--log-format", "json"]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [*podman.command, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
             )
-        greeting = read_greeting(self.process)
-        self.otlp, self.admin = greeting["OTLP/HTTP"].split()[0], greeting["Admin"].split()[0]
+        self.greeting = read_greeting(self.process)
         self.pid = int(podman.run("inspect", name, "--format={{.State.Pid}}"))
 
     def log(self):
@@ -105,6 +105,25 @@ class Engine:
         self.process.wait(PATIENCE_SECONDS)
         state = json.loads(self.podman.run("inspect", self.name, "--format={{json .State}}"))
         return {"exit code": state["ExitCode"], "out of memory": state["OOMKilled"]}
+
+
+class Engine(Container):
+    """`spanmill engine`, with the log's volume."""
+
+    def __init__(self, podman, name, native, http):
+        free = "127.0.0.1:0"
+        arguments = ["engine", "--otlp-grpc", free, "--otlp-http", free, "--admin", free]
+        arguments += ["--clickhouse", native, "--clickhouse-http", http]
+        super().__init__(podman, name, [f"--volume={VOLUME}:/wal"], arguments)
+        self.otlp, self.admin = self.greeting["OTLP/HTTP"].split()[0], self.greeting["Admin"].split()[0]
+
+
+class QueryServer(Container):
+    """`spanmill query`, which keeps nothing."""
+
+    def __init__(self, podman, name, http):
+        super().__init__(podman, name, [], ["query", "--query", "127.0.0.1:0", "--clickhouse-http", http])
+        self.url = self.greeting["Health"].split()[0]
 
 
 def mebibytes(count):

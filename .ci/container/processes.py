@@ -1,5 +1,6 @@
 """ClickHouse on the host, and what is common to all processes that this check starts."""
 
+import fcntl
 import json
 import os
 import signal
@@ -76,12 +77,21 @@ class ClickHouse:
         """SIGKILL; returns when nothing listens any more."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        wait_until("ClickHouse is gone", lambda: not self.listens())
+        wait_until("ClickHouse is gone", lambda: not self.listens() and not self.is_locked())
 
     def stop(self):
         """SIGTERM; its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE_SECONDS)
+
+    def is_locked(self):
+        """Whether its process still holds the data folder, which it does a moment longer than its ports."""
+        with open(os.path.join(self.folder, "data", "clickhouse", "spanmill.lock"), "rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def listens(self):
         try:

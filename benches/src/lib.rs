@@ -1,4 +1,4 @@
-//! What the benches share: an engine in a process of its own, a way to send to it, and what a process has
+//! What the benches share: an engine or a query server in a process of its own, a way to send to it, and what a process has
 //! used. Nothing here measures by itself.
 
 pub mod engine;
@@ -7,6 +7,7 @@ pub mod family;
 pub mod null_http;
 pub mod null_sink;
 pub mod process;
+pub mod queries;
 pub mod received;
 pub mod signal;
 

@@ -35,6 +35,8 @@ fn certify(block: &str, out: &Path) -> Command {
     certify.arg(out);
     certify.args(["--otlp-grpc", grpc, "--admin", &admin]);
     certify.args(["--clickhouse", value_of(block, "ClickHouse")]);
+    let queries = value_of(block, "Health").split(' ').next();
+    certify.args(["--query", queries.expect("an address")]);
     certify.args([
         "--rate",
         "2000",
@@ -112,6 +114,19 @@ fn targets_are_met_and_missed() {
                 .as_array()
                 .is_some_and(|samples| !samples.is_empty())
         );
+        let queries = json["queries"].as_array().expect("queries");
+        let sum = |figure: &str| -> u64 {
+            let figures = queries.iter().map(|query| query[figure].as_u64());
+            figures.map(|figure| figure.expect("a number")).sum()
+        };
+        assert!(sum("asked") > sum("failed"), "{queries:?}");
+        for query in queries {
+            let question = query["question"].as_str().expect("a question");
+            assert!(
+                question.starts_with("/api/"),
+                "{question} is not the query server's"
+            );
+        }
         let state = &json["samples"][1];
         for figure in [
             "engine_cpus",

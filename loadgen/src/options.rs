@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, FromArgMatches, ValueEnum};
 use serde::{Serialize, Serializer};
 
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Times};
 use crate::signal::Mix;
 
 /// Bytes of requests that may be in flight when `in_flight` is not given.
@@ -43,6 +43,11 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     #[serde(serialize_with = "seconds")]
     pub ramp: Duration,
+    /// Give items the times of so long a past, evenly and in order, instead of those of their sending: a run
+    /// then ends in the present and has begun so much earlier
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[serde(serialize_with = "seconds")]
+    pub spread: Duration,
     /// Signals and their shares of the items, such as traces=6,logs=3,metrics=1
     #[arg(long, value_name = "SIGNAL[=WEIGHT],...", default_value = "traces")]
     pub signals: Mix,
@@ -206,6 +211,8 @@ pub enum OptionsError {
         given: usize,
         threads: usize,
     },
+    #[error("compressed requests repeat their times; leave out --spread or --compression")]
+    SpreadCompressed,
     #[error("--{0} is longer than a year; shorten it")]
     TooLong(&'static str),
     #[error(
@@ -244,6 +251,7 @@ impl Options {
             ("duration", self.duration),
             ("timeout", self.timeout),
             ("drain", self.drain),
+            ("spread", self.spread),
         ];
         if let Some((name, _)) = times.iter().find(|(_, time)| *time > YEAR) {
             return Err(OptionsError::TooLong(name));
@@ -272,6 +280,9 @@ impl Options {
         }
         if self.ramp > self.duration {
             return Err(OptionsError::Ramp);
+        }
+        if !self.spread.is_zero() && self.compression != Compression::Identity {
+            return Err(OptionsError::SpreadCompressed);
         }
         let endpoint = self.endpoint();
         let port = endpoint
@@ -303,6 +314,11 @@ impl Options {
             ramp: self.ramp,
             duration: self.duration,
         })
+    }
+
+    /// What the times of a run say, of which the first request is due at `start` (nanoseconds since 1970).
+    pub(crate) fn times(&self, start: u64) -> Times {
+        Times::new(start, self.duration, self.spread)
     }
 
     /// Requests that may be in flight over all threads, when one has so many bytes.
@@ -369,6 +385,17 @@ mod tests {
         assert_eq!(
             check(&|o| o.drain = Duration::MAX),
             OptionsError::TooLong("drain")
+        );
+        assert_eq!(
+            check(&|o| o.spread = Duration::MAX),
+            OptionsError::TooLong("spread")
+        );
+        assert_eq!(
+            check(&|o| {
+                o.spread = Duration::from_secs(1);
+                o.compression = Compression::Zstd;
+            }),
+            OptionsError::SpreadCompressed
         );
         assert!(matches!(
             check(&|o| o.threads = 5),

@@ -1,4 +1,4 @@
-//! When each item is due: plain arithmetic over the rate, its ramp and the duration; no clock is read.
+//! When each item is due, and which time it says: plain arithmetic over the rate, its ramp and the duration; no clock is read.
 
 use std::time::Duration;
 
@@ -41,6 +41,39 @@ impl Schedule {
     #[must_use]
     pub fn due_within(&self, item: f64) -> Option<Duration> {
         Some(self.due(item)).filter(|due| *due < self.duration)
+    }
+}
+
+/// The times that items say: those of their sending, or of a past that ends with it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Times {
+    /// Of what is due at the start, in nanoseconds since 1970.
+    first: u64,
+    /// Of these times for each nanosecond of the schedule, from 1 up.
+    stretch: f64,
+}
+
+impl Times {
+    /// The times of a run that begins at `start` (nanoseconds since 1970), lasts `duration` (not 0) and tells the
+    /// `spread` before its end.
+    pub(crate) fn new(start: u64, duration: Duration, spread: Duration) -> Self {
+        Times {
+            first: start.saturating_sub(spread.as_nanos() as u64),
+            stretch: 1.0 + spread.as_secs_f64() / duration.as_secs_f64(),
+        }
+    }
+
+    /// Of what is due so long after the start, in nanoseconds since 1970.
+    pub(crate) fn at(self, due: Duration) -> u64 {
+        match self.stretch {
+            1.0 => self.first.saturating_add(due.as_nanos() as u64),
+            stretch => self.first + (due.as_nanos() as f64 * stretch) as u64,
+        }
+    }
+
+    /// How many items there are in a second of these times, of so many that are sent in one.
+    pub(crate) fn rate(self, sent: f64) -> f64 {
+        sent / self.stretch
     }
 }
 
@@ -94,5 +127,24 @@ mod tests {
         assert!(due.is_sorted());
         let within = (0..8000).filter(|item| schedule.due_within(f64::from(*item)).is_some());
         assert_eq!(within.count(), 7000);
+    }
+
+    /// Scenario: runs of 50 s, as they are and spread over a day. Guarantees: the former say when they are due, to
+    /// the nanosecond; the latter begin a day early, go on evenly, end when the run does, and hold as many items.
+    #[test]
+    fn times_are_spread_over_the_past() {
+        const NOW: u64 = 1_790_000_000_123_456_789;
+        let day = 86_400 * SECOND;
+        let plain = Times::new(NOW, 50 * SECOND, Duration::ZERO);
+        assert_eq!(plain.at(Duration::from_nanos(7)), NOW + 7);
+        assert_eq!(plain.rate(1000.0), 1000.0);
+        let spread = Times::new(NOW, 50 * SECOND, day);
+        let before = |after: Duration| (NOW + 50_000_000_000 - spread.at(after)) as f64 / 1e9;
+        assert_eq!(before(Duration::ZERO), 86_450.0);
+        for part in [0.25, 0.5, 1.0] {
+            let left = 86_450.0 * (1.0 - part);
+            assert!((before((50 * SECOND).mul_f64(part)) - left).abs() < 1e-3);
+        }
+        assert!((spread.rate(1000.0) * 86_450.0 - 50_000.0).abs() < 1e-6);
     }
 }

@@ -16,7 +16,7 @@ use crate::client::{Connection, Target};
 use crate::delivery::{Lane, Request, deliver};
 use crate::options::Options;
 use crate::requests::Template;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Times};
 use crate::signal::{Signal, Turns};
 use crate::tally::{Tally, locked};
 
@@ -110,7 +110,8 @@ struct Sender {
     templates: [Vec<Template>; 3],
     places: [usize; 3],
     run: u64,
-    start: Start,
+    start: Instant,
+    times: Times,
     end: Instant,
     drain: Duration,
     permits: Arc<Semaphore>,
@@ -150,7 +151,8 @@ impl Sender {
             templates: plan.templates,
             places: [0; 3],
             run: plan.run,
-            start,
+            start: start.at,
+            times: options.times(start.wall),
             end: start.at + options.duration,
             drain: options.drain,
             permits: Arc::new(Semaphore::new(plan.in_flight)),
@@ -174,7 +176,7 @@ impl Sender {
     /// Sends what is due when it is due. Without room it waits, and the report says so.
     async fn open_loop(&mut self, schedule: Schedule) -> io::Result<()> {
         while let Some(after) = schedule.due_within(self.items) {
-            let due = self.start.at + after;
+            let due = self.start + after;
             if due > Instant::now() {
                 tokio::select! {
                     biased;
@@ -235,8 +237,7 @@ impl Sender {
         let (signal, place) = self.next();
         let template = &mut self.templates[signal as usize][place];
         let items = template.items();
-        let wall = self.start.wall + (due - self.start.at).as_nanos() as u64;
-        let body = template.next(self.run, wall);
+        let body = template.next(self.run, self.times.at(due - self.start));
         let lag = due.elapsed();
         locked(&self.lane.tally).sent(signal, items, lag, held_up);
         let request = Request {
@@ -254,7 +255,7 @@ impl Sender {
     fn give_up(&mut self, schedule: Schedule) {
         let over = Instant::now().min(self.end);
         while let Some(after) = schedule.due_within(self.items) {
-            if self.start.at + after > over {
+            if self.start + after > over {
                 break;
             }
             let (signal, place) = self.next();

@@ -123,6 +123,29 @@ fn a_reached_bound_is_reported() {
     assert_eq!(report.failures["timeout"].items, 50);
 }
 
+/// Scenario: a hundred requests within a second, spread over an hour. Guarantees: what is sent says times that begin an
+/// hour before the run, are evenly apart, and end with it, each once.
+#[test]
+fn a_spread_run_tells_of_an_hour() {
+    let receiver = Receiver::start(true, |_| Reaction::Store);
+    let report = ran(&Options {
+        spread: Duration::from_secs(3600),
+        ..hundred(&receiver, Protocol::Grpc)
+    });
+    let times: BTreeSet<u64> = receiver
+        .received()
+        .iter()
+        .map(|request| request.latest)
+        .collect();
+    assert_eq!(times.len(), 100);
+    let began = report.started_unix_nanos - 3_600_000_000_000;
+    let due = (0..100).map(|request| began + request * 36_010_000_000);
+    for (time, due) in times.into_iter().zip(due) {
+        // The arithmetic is that of floating point.
+        assert!(time.abs_diff(due) < 1000, "{time} in place of {due}");
+    }
+}
+
 /// Scenario: one request may be in flight, and the first is answered only when half of the run is over.
 /// Guarantees: those that were held up are sent with the due times that they had, none is left out, and the
 /// report says that they waited.

@@ -2,7 +2,7 @@
 //! from the due time and failures come out.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use spanmill_loadgen::Latencies;
@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::clickhouse::{ClickHouse, Failure};
-use crate::queries::{QUERIES, SERVICES, Subject, TRACE};
+use crate::queries::{QUERIES, Query, SERVICES, Subject, TRACE};
+use crate::query_server::QueryServer;
 
 /// How long a query may take; one that fails counts as if it had taken so long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,7 +25,8 @@ const SUBJECT_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct QueryReport {
     pub(crate) name: &'static str,
-    pub(crate) sql: &'static str,
+    /// A path of the query server, or SQL.
+    pub(crate) question: &'static str,
     pub(crate) asked: u64,
     pub(crate) failed: u64,
     pub(crate) p50_ms: f64,
@@ -41,24 +43,52 @@ struct Tally {
     example: Option<String>,
 }
 
+/// Who is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) clickhouse: ClickHouse,
+    /// Where the installation has one; else all is asked by SQL.
+    pub(crate) query_server: Option<QueryServer>,
+}
+
+impl Asked {
+    async fn answer(&self, query: &Query, subject: &Subject) -> Result<(), Failure> {
+        let path = query.path(subject, SystemTime::now());
+        let answer = match (&self.query_server, path) {
+            (Some(server), Some(path)) => server.text(&path, PATIENCE).await,
+            _ => {
+                let parameters = query.parameters(subject);
+                self.clickhouse.text(query.sql, &parameters, PATIENCE).await
+            }
+        };
+        answer.map(drop)
+    }
+}
+
 /// Asks until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Asking {
     tallies: Arc<Mutex<Vec<Tally>>>,
+    is_served: bool,
     task: JoinHandle<()>,
 }
 
 impl Asking {
     /// `rate` queries a second.
-    pub(crate) fn start(on: &Handle, clickhouse: ClickHouse, rate: f64) -> Self {
+    pub(crate) fn start(on: &Handle, asked: Asked, rate: f64) -> Self {
         let empty = Tally {
             micros: histogram(),
             failed: 0,
             example: None,
         };
         let tallies = Arc::new(Mutex::new(vec![empty; QUERIES.len()]));
-        let task = on.spawn(ask(clickhouse, rate, Arc::clone(&tallies)));
-        Asking { tallies, task }
+        let is_served = asked.query_server.is_some();
+        let task = on.spawn(ask(asked, rate, Arc::clone(&tallies)));
+        Asking {
+            tallies,
+            is_served,
+            task,
+        }
     }
 
     /// Of all queries together, and of each.
@@ -76,17 +106,20 @@ impl Asking {
             all.failed += tally.failed;
         }
         let each = QUERIES.iter().zip(tallies.iter());
-        let each = each.map(|(query, tally)| tally.report(query.name, query.sql));
+        let each = each.map(|(query, tally)| {
+            let path = query.path.filter(|_| self.is_served);
+            tally.report(query.name, path.unwrap_or(query.sql))
+        });
         (all.report("all queries", ""), each.collect())
     }
 }
 
 impl Tally {
-    fn report(&self, name: &'static str, sql: &'static str) -> QueryReport {
+    fn report(&self, name: &'static str, question: &'static str) -> QueryReport {
         let at = |quantile| self.micros.value_at_quantile(quantile) as f64 / 1000.0;
         QueryReport {
             name,
-            sql: sql.trim(),
+            question: question.trim(),
             asked: self.micros.len(),
             failed: self.failed,
             p50_ms: at(0.5),
@@ -102,21 +135,21 @@ fn histogram() -> Latencies {
     Latencies::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!())
 }
 
-async fn ask(clickhouse: ClickHouse, rate: f64, tallies: Arc<Mutex<Vec<Tally>>>) {
+async fn ask(asked: Asked, rate: f64, tallies: Arc<Mutex<Vec<Tally>>>) {
     let (found, mut subject) = watch::channel(None);
     // What chooses the subject neither delays queries nor counts as one.
     let mut under_way = JoinSet::new();
-    under_way.spawn(keep_finding(clickhouse.clone(), found));
+    under_way.spawn(keep_finding(asked.clickhouse.clone(), found));
     // Until something is stored there is nothing to ask about.
     if subject.wait_for(Option::is_some).await.is_err() {
         return;
     }
     let begun = Instant::now();
-    for asked in 0_u32.. {
-        let due = begun + Duration::from_secs_f64(f64::from(asked) / rate);
+    for number in 0_u32.. {
+        let due = begun + Duration::from_secs_f64(f64::from(number) / rate);
         tokio::time::sleep_until(due.into()).await;
         while under_way.try_join_next().is_some() {}
-        let place = asked as usize % QUERIES.len();
+        let place = number as usize % QUERIES.len();
         let Some(subject) = subject.borrow().clone() else {
             continue;
         };
@@ -125,13 +158,10 @@ async fn ask(clickhouse: ClickHouse, rate: f64, tallies: Arc<Mutex<Vec<Tally>>>)
             count(&tallies, place, Err(words));
             continue;
         }
-        let (clickhouse, tallies) = (clickhouse.clone(), Arc::clone(&tallies));
+        let (asked, tallies) = (asked.clone(), Arc::clone(&tallies));
         under_way.spawn(async move {
-            let query = &QUERIES[place];
-            let parameters = query.parameters(&subject);
-            let answer = clickhouse.text(query.sql, &parameters, PATIENCE).await;
-            let outcome = match answer {
-                Ok(_) => Ok(due.elapsed()),
+            let outcome = match asked.answer(&QUERIES[place], &subject).await {
+                Ok(()) => Ok(due.elapsed()),
                 Err(Failure::Silent(words) | Failure::Said(words)) => Err(words),
             };
             count(&tallies, place, outcome);

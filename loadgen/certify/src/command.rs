@@ -41,7 +41,7 @@ struct Arguments {
     #[arg(long, value_name = "FOLDER", default_value = "certify-report")]
     out: PathBuf,
     /// Certify a `spanmill up` of its own, in a temporary folder on free ports, and end it afterwards
-    #[arg(long, conflicts_with_all = ["otlp_grpc", "admin", "clickhouse"])]
+    #[arg(long, conflicts_with_all = ["otlp_grpc", "admin", "clickhouse", "query"])]
     start: bool,
     /// With --start: arguments of that `up`, such as -- --shards 1 --memory-max 512MiB
     #[arg(last = true, requires = "start", value_name = "ARGUMENTS OF UP")]

@@ -27,6 +27,7 @@ mod local;
 mod options;
 mod phase;
 mod queries;
+mod query_server;
 mod report;
 mod run;
 mod sample;

@@ -34,7 +34,10 @@ pub struct Options {
     /// HTTP interface of the ClickHouse that the engine inserts into; of a cluster, a replica of its shard
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8123")]
     pub clickhouse: String,
-    /// User there, who may read the databases spanmill and system
+    /// The query server, which is asked beside the load; where none answers, ClickHouse is asked instead
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    pub query: String,
+    /// User at that ClickHouse, who may read the databases spanmill and system
     #[arg(
         long,
         value_name = "NAME",
@@ -214,7 +217,12 @@ impl Options {
                 return Err(Error::Figure { name, figure });
             }
         }
-        for (name, url) in [("admin", &self.admin), ("clickhouse", &self.clickhouse)] {
+        let urls = [
+            ("admin", &self.admin),
+            ("clickhouse", &self.clickhouse),
+            ("query", &self.query),
+        ];
+        for (name, url) in urls {
             let is_url = reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "http");
             if !is_url {
                 return Err(Error::Url {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use spanmill_loadgen::{Rate, Snapshot, Stop, Thinned};
 use tokio::runtime::Runtime;
 
-use crate::asking::Asking;
+use crate::asking::{Asked, Asking};
 use crate::clickhouse::ClickHouse;
 use crate::curve::curve;
 use crate::engine::{Admin, EngineState};
@@ -17,6 +17,7 @@ use crate::found::{Ended, Found, idle, name, unix_seconds};
 use crate::local::Local;
 use crate::options::{Options, Times};
 use crate::phase::{Kind, Made, Phase};
+use crate::query_server::QueryServer;
 use crate::report::Report;
 use crate::sample::{LoadPoint, POINTS_MAX};
 use crate::sampler::{Sampler, Watched};
@@ -85,6 +86,7 @@ struct Run<'a, P> {
     progress: P,
     runtime: Runtime,
     watched: Watched,
+    query_server: Option<QueryServer>,
     sampler: Sampler,
     /// While nothing of this run waited.
     idle: EngineState,
@@ -102,6 +104,7 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
         progress(Progress::Begins("looking at what is there".into()));
         let client = reqwest::Client::builder().no_proxy().build();
         let client = client.map_err(|error| Error::Thread(std::io::Error::other(error)))?;
+        let query_server = QueryServer::new(client.clone(), &options.query);
         let admin = Admin::new(client.clone(), &options.admin);
         let clickhouse = ClickHouse::new(client, options);
         let local = Local::find(&options.clickhouse);
@@ -116,6 +119,14 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
             resident: server.measured == Source::Itself,
             local,
         };
+        let is_there = runtime.block_on(query_server.is_ready());
+        let mut notes = Vec::new();
+        if !is_there {
+            notes.push(format!(
+                "No query server answers at {}: ClickHouse was asked by SQL instead.",
+                options.query
+            ));
+        }
         let (start, started) = (Instant::now(), SystemTime::now());
         let sampler = Sampler::start(runtime.handle(), watched.clone(), start);
         let found = Found {
@@ -132,7 +143,7 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
             ack_curve: Vec::new(),
             queries: None,
             highest: None,
-            notes: Vec::new(),
+            notes,
         };
         Ok(Run {
             options,
@@ -141,6 +152,7 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
             progress,
             runtime,
             watched,
+            query_server: is_there.then_some(query_server),
             sampler,
             idle,
             start,
@@ -155,11 +167,11 @@ impl<'a, P: FnMut(Progress<'_>)> Run<'a, P> {
         let targets = &self.options.targets;
         let (rate, cpu_rate) = (targets.rate, targets.cpu_rate);
         self.load(Kind::WarmUp, Rate::Items(rate.min(cpu_rate)), warm_up)?;
-        let asking = Asking::start(
-            self.runtime.handle(),
-            self.watched.clickhouse.clone(),
-            self.options.query_rate,
-        );
+        let asked = Asked {
+            clickhouse: self.watched.clickhouse.clone(),
+            query_server: self.query_server.clone(),
+        };
+        let asking = Asking::start(self.runtime.handle(), asked, self.options.query_rate);
         self.load(Kind::Hold, Rate::Items(rate), hold)?;
         self.found.queries = Some(asking.finish());
         self.load(Kind::Cpu, Rate::Items(cpu_rate), cpu)?;

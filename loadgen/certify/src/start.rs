@@ -61,7 +61,7 @@ impl Installation {
             .arg("up")
             .arg("--data-dir")
             .arg(folder.path().join("data"));
-        for listener in ["--otlp-grpc", "--otlp-http", "--admin"] {
+        for listener in ["--otlp-grpc", "--otlp-http", "--admin", "--query"] {
             command.args([listener, "127.0.0.1:0"]);
         }
         command.args([
@@ -121,6 +121,7 @@ impl Installation {
         options.otlp_grpc = address("OTLP/gRPC")?;
         options.admin = url(&address("Admin")?);
         options.clickhouse = url(&address("ClickHouse")?);
+        options.query = url(&address("Health")?);
         Ok(installation)
     }
 

@@ -5,6 +5,7 @@ mod offsets;
 mod stamp;
 
 use std::io::Write;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::write::GzEncoder;
@@ -20,7 +21,7 @@ pub(crate) use stamp::Stamp;
 use stamp::{Form, restamp};
 
 /// The pace of what is sent at the maximum rate, which nobody knows beforehand.
-const PACE_AT_MAX: u64 = 200_000;
+const PACE_AT_MAX: f64 = 200_000.0;
 /// gRPC's flag and length.
 const PREFIX: usize = 5;
 /// Copies of the company whose series are measured: each takes memory, and 100 have over 100,000 series.
@@ -64,11 +65,14 @@ impl Template {
     }
 }
 
-/// What is encoded for each signal, by its number; none for those that are not sent.
+/// What is encoded for each signal, by its number; none for those that are not sent. `start` is when the first
+/// request is due, in nanoseconds since 1970.
 ///
 /// # Errors
 /// When a request cannot be encoded.
-pub(crate) fn encode(options: &Options, run: u64, now: u64) -> Result<[Vec<Template>; 3], Error> {
+pub(crate) fn encode(options: &Options, run: u64, start: u64) -> Result<[Vec<Template>; 3], Error> {
+    let times = options.times(start);
+    let now = times.at(Duration::ZERO);
     let corpus = options
         .resource
         .iter()
@@ -79,8 +83,8 @@ pub(crate) fn encode(options: &Options, run: u64, now: u64) -> Result<[Vec<Templ
     let pace = Pace {
         start: now,
         spans_per_second: match options.rate {
-            Rate::Items(rate) => (rate as u64).max(1),
-            Rate::Max => PACE_AT_MAX,
+            Rate::Items(rate) => (times.rate(rate) as u64).max(1),
+            Rate::Max => (times.rate(PACE_AT_MAX) as u64).max(1),
         },
     };
     let one = |signal: Signal| {

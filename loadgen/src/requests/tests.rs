@@ -138,6 +138,31 @@ fn spans_are_new_in_each_round() {
     }
 }
 
+/// Scenario: points and spans of a run of 30 s that is spread over a day. Guarantees: as encoded they lie where the
+/// run begins, a day ago, points not before their start times; and spans of a request are as far apart as they
+/// would be on such a day.
+#[test]
+fn a_spread_run_begins_in_the_past() {
+    let day = Duration::from_secs(86_400);
+    let mut options = options("traces,metrics", Protocol::Grpc, Encoding::Protobuf);
+    options.spread = day;
+    let begin = NOW - day.as_nanos() as u64;
+    let [mut traces, _, mut metrics] = encode(&options, RUN, NOW).unwrap();
+    let sent = spans(message(&options, &traces[0].next(RUN, begin)));
+    let starts = sent.iter().map(|span| span.start_time_unix_nano);
+    let length = starts.clone().max().unwrap() - starts.min().unwrap();
+    // 300,000 spans in 86,430 s: 300 take 86 s.
+    assert!((20 * SECOND..400 * SECOND).contains(&length), "{length}");
+    let request: ExportMetricsServiceRequest = message(&options, &metrics[0].next(RUN, begin));
+    let scopes = request
+        .resource_metrics
+        .iter()
+        .flat_map(|of| &of.scope_metrics);
+    let metrics = scopes.flat_map(|scope| &scope.metrics);
+    let mut points = metrics.flat_map(|metric| times(metric.data.as_ref().unwrap()));
+    assert!(points.all(|(start, time)| start <= time && time <= begin));
+}
+
 /// Scenario: traces and logs of equal shares, two rounds. Guarantees: the records' trace ids are those of the
 /// spans of the same round, and both of their times move.
 #[test]

@@ -110,7 +110,7 @@ pub(super) fn queries(report: &Report) -> Markup {
                 tbody {
                     @for query in &report.queries {
                         tr {
-                            td { details { summary { (query.name) } pre { (query.sql) } } }
+                            td { details { summary { (query.name) } pre { (query.question) } } }
                             td.number { (query.asked) }
                             td.number { (query.failed) }
                             td.number { (ms(query.p50_ms)) }
