@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::limits;
 use crate::parameters::Parameters;
 use crate::search_parameters;
-use crate::traces::{self, TraceId, Traces};
+use crate::traces::{self, Found, TraceId, Traces};
 
 /// `GET /api/traces/{id}`
 pub(crate) async fn by_id(
@@ -16,7 +16,7 @@ pub(crate) async fn by_id(
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
     let id = search_parameters::trace_id("traceID", &id)?;
-    let found = traces::read(&traces, &[id]).await?;
+    let found = traces::read(&traces, &[id.into()]).await?;
     match found.is_empty() {
         true => Err(Error::NotFound("trace not found")),
         false => Ok(list(shape::traces(&found))),
@@ -44,23 +44,23 @@ pub(crate) async fn search_anywhere(
 }
 
 async fn by_search(traces: &Traces, parameters: &Parameters) -> Result<Response, Error> {
-    let mut ids = given_ids(parameters)?;
-    if ids.is_empty() {
-        ids = traces::search(traces, &search_parameters::legacy(parameters)?).await?;
+    let mut wanted = given_ids(parameters)?;
+    if wanted.is_empty() {
+        wanted = traces::search(traces, &search_parameters::legacy(parameters)?).await?;
     }
-    found(traces, &ids).await
+    shown(traces, &wanted).await
 }
 
-async fn found(traces: &Traces, ids: &[TraceId]) -> Result<Response, Error> {
-    if ids.is_empty() {
+async fn shown(traces: &Traces, wanted: &[Found]) -> Result<Response, Error> {
+    if wanted.is_empty() {
         return Ok(list(Vec::<()>::new()));
     }
-    let mut found = traces::read(traces, ids).await?;
+    let mut found = traces::read(traces, wanted).await?;
     found.sort_by_key(|trace| std::cmp::Reverse(trace.spans.first().map(|span| span.start)));
     Ok(list(shape::traces(&found)))
 }
 
-fn given_ids(parameters: &Parameters) -> Result<Vec<TraceId>, Error> {
+fn given_ids(parameters: &Parameters) -> Result<Vec<Found>, Error> {
     let texts: Vec<_> = parameters
         .all("traceID")
         .filter(|text| !text.is_empty())
@@ -72,8 +72,8 @@ fn given_ids(parameters: &Parameters) -> Result<Vec<TraceId>, Error> {
     let ids = texts
         .into_iter()
         .map(|text| search_parameters::trace_id("traceID", text));
-    let mut ids = ids.collect::<Result<Vec<_>, _>>()?;
+    let mut ids = ids.collect::<Result<Vec<TraceId>, _>>()?;
     ids.sort_unstable();
     ids.dedup();
-    Ok(ids)
+    Ok(ids.into_iter().map(Found::from).collect())
 }

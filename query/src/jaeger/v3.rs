@@ -147,10 +147,10 @@ pub(super) async fn summaries(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let search = search_parameters::v3(&Parameters::parse(query.as_deref()))?;
-    let ids = traces::search(&traces, &search).await?;
-    let mut found = match ids.is_empty() {
+    let wanted = traces::search(&traces, &search).await?;
+    let mut found = match wanted.is_empty() {
         true => Vec::new(),
-        false => traces::summaries(&traces, &ids).await?,
+        false => traces::summaries(&traces, &wanted).await?,
     };
     found.sort_by_key(|summary| std::cmp::Reverse(summary.start));
     let summaries = found.into_iter().map(summary).collect();
@@ -182,10 +182,10 @@ pub(super) async fn search(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let search = search_parameters::v3(&Parameters::parse(query.as_deref()))?;
-    let ids = traces::search(&traces, &search).await?;
-    let mut found = match ids.is_empty() {
+    let wanted = traces::search(&traces, &search).await?;
+    let mut found = match wanted.is_empty() {
         true => Vec::new(),
-        false => traces::read(&traces, &ids).await?,
+        false => traces::read(&traces, &wanted).await?,
     };
     found.sort_by_key(|trace| std::cmp::Reverse(trace.spans.first().map(|span| span.start)));
     wrapped(&found)
@@ -207,7 +207,7 @@ pub(super) async fn by_id(
     }
     parameters.truth(parameters.either(["rawTraces", "raw_traces"]))?;
     let id = search_parameters::trace_id("trace_id", &id)?;
-    wrapped(&traces::read(&traces, &[id]).await?)
+    wrapped(&traces::read(&traces, &[id.into()]).await?)
 }
 
 fn wrapped(found: &[Trace]) -> Result<Response, Error> {

@@ -14,8 +14,8 @@ const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 /// Hours are computed a quarter of an hour after they are over; further back, spans are not asked.
 const TAIL_MAX: i64 = 2 * HOUR;
-/// About this many spans are joined for the tail, in some 50 ms.
-const TAIL_SPANS_MAX: u64 = 250_000;
+/// About this many spans are joined for the tail, in some 30 ms.
+const TAIL_SPANS_MAX: u64 = 100_000;
 
 /// How often one service called another.
 #[derive(Debug, Clone, Row, Deserialize)]

@@ -16,7 +16,7 @@ mod summary;
 pub(crate) use catalog::{kind_name, kind_number, operations, services};
 pub(crate) use dependencies::dependencies;
 pub(crate) use otlp::resource_spans;
-pub(crate) use read::read;
+pub(crate) use read::{Found, read};
 pub(crate) use search::{Search, search};
 pub(crate) use span::{Attribute, Event, Link, Resource, Scope, Span, SpanId, Trace};
 pub(crate) use summary::{Summary, summaries};

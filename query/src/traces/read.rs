@@ -20,19 +20,33 @@ const GAP_MIN: i64 = 1_000_000_000;
 
 /// When the spans of a trace began, or of several of about the same time, in nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Row, Deserialize)]
-pub(super) struct Stretch {
-    start: i64,
-    end: i64,
+pub(crate) struct Stretch {
+    pub start: i64,
+    pub end: i64,
 }
 
-/// The traces of these ids that are stored, in that order.
-pub(crate) async fn read(traces: &Traces, ids: &[TraceId]) -> Result<Vec<Trace>, Error> {
-    let stretches = stretches(traces, ids).await?;
+/// A trace to read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub id: TraceId,
+    /// Where spans of it were seen, by whoever looked for it: the index may show an insert later than the spans.
+    pub seen: Option<Stretch>,
+}
+
+impl From<TraceId> for Found {
+    fn from(id: TraceId) -> Self {
+        Self { id, seen: None }
+    }
+}
+
+/// Those that are stored, in that order.
+pub(crate) async fn read(traces: &Traces, wanted: &[Found]) -> Result<Vec<Trace>, Error> {
+    let stretches = stretches(traces, wanted).await?;
     if stretches.is_empty() {
         return Ok(Vec::new());
     }
     let columns = traces.promoted.columns(&traces.clickhouse).await?;
-    let statement = spans_statement(traces, &columns, ids, &stretches);
+    let statement = spans_statement(traces, &columns, wanted, &stretches);
     let rows: Arc<Vec<SpanRow>> = traces.clickhouse.rows(statement).await?;
     let resources = rows.iter().map(|row| row.resource).collect();
     let resources = traces.resources.read(&traces.clickhouse, resources).await?;
@@ -44,15 +58,15 @@ pub(crate) async fn read(traces: &Traces, ids: &[TraceId]) -> Result<Vec<Trace>,
         let spans = by_id.entry(row.trace).or_default();
         spans.push(row::span(row, &columns, &resources, &mut scope));
     }
-    let found = ids.iter().filter_map(|id| {
+    let found = wanted.iter().filter_map(|Found { id, .. }| {
         let spans = by_id.remove(&id.0)?;
         Some(Trace { id: *id, spans })
     });
     Ok(found.collect())
 }
 
-/// When they were, by the index; nothing if none is stored.
-pub(super) async fn stretches(traces: &Traces, ids: &[TraceId]) -> Result<Vec<Stretch>, Error> {
+/// When they were, by the index and by whoever saw them; nothing if none is stored.
+pub(super) async fn stretches(traces: &Traces, wanted: &[Found]) -> Result<Vec<Stretch>, Error> {
     let mut statement = Statement::new("trace range");
     statement
         .sql(
@@ -60,10 +74,13 @@ pub(super) async fn stretches(traces: &Traces, ids: &[TraceId]) -> Result<Vec<St
         )
         .sql(traces.clickhouse.name(Source::TraceIndex))
         .sql(" WHERE TraceHash IN (SELECT cityHash64(toFixedString(unhex(arrayJoin(")
-        .value(texts(ids))
-        .sql(")), 16))) GROUP BY TraceHash ORDER BY start");
+        .value(texts(wanted))
+        .sql(")), 16))) GROUP BY TraceHash");
     let rows: Arc<Vec<Stretch>> = traces.clickhouse.rows(statement).await?;
-    Ok(joined(&rows))
+    let seen = wanted.iter().filter_map(|found| found.seen);
+    let mut all: Vec<_> = rows.iter().copied().chain(seen).collect();
+    all.sort_unstable_by_key(|stretch| stretch.start);
+    Ok(joined(&all))
 }
 
 /// Traces that stand by their start become stretches without overlap, as many as are asked for at once.
@@ -100,7 +117,7 @@ fn gaps(traces: &[Stretch]) -> impl Iterator<Item = i64> + '_ {
 fn spans_statement(
     traces: &Traces,
     columns: &[PromotedColumn],
-    ids: &[TraceId],
+    wanted: &[Found],
     stretches: &[Stretch],
 ) -> Statement {
     let mut statement = Statement::new("trace");
@@ -109,13 +126,13 @@ fn spans_statement(
     statement
         .sql(" AS promoted FROM ")
         .sql(traces.clickhouse.name(Source::Traces));
-    of_traces(&mut statement, ids, stretches);
+    of_traces(&mut statement, wanted, stretches);
     statement.sql(" ORDER BY start, id");
     statement
 }
 
 /// Appends the condition that finds their spans.
-pub(super) fn of_traces(statement: &mut Statement, ids: &[TraceId], stretches: &[Stretch]) {
+pub(super) fn of_traces(statement: &mut Statement, wanted: &[Found], stretches: &[Stretch]) {
     for (index, stretch) in stretches.iter().enumerate() {
         statement
             .sql(if index == 0 { " WHERE (" } else { " OR " })
@@ -127,11 +144,11 @@ pub(super) fn of_traces(statement: &mut Statement, ids: &[TraceId], stretches: &
     statement
         // As text, because the skip index is on that.
         .sql(") AND lower(hex(TraceId)) IN ")
-        .value(texts(ids));
+        .value(texts(wanted));
 }
 
-fn texts(ids: &[TraceId]) -> Value {
-    Value::Texts(ids.iter().map(TraceId::to_string).collect())
+fn texts(wanted: &[Found]) -> Value {
+    Value::Texts(wanted.iter().map(|found| found.id.to_string()).collect())
 }
 
 #[cfg(test)]

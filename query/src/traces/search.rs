@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::condition::{self, Tag};
 use super::promoted::PromotedColumn;
+use super::read::{Found, Stretch};
 use super::{TraceId, Traces};
 use crate::clickhouse::{Source, Statement, Value};
 use crate::error::Error;
@@ -39,12 +40,14 @@ pub(crate) struct Search {
 }
 
 #[derive(Row, Deserialize)]
-struct Found {
+struct FoundRow {
     trace: [u8; 16],
+    first: i64,
+    last: i64,
 }
 
-/// Ids of traces that fit, those with the newest fitting span first.
-pub(crate) async fn search(traces: &Traces, search: &Search) -> Result<Vec<TraceId>, Error> {
+/// Traces that fit, those with the newest fitting span first.
+pub(crate) async fn search(traces: &Traces, search: &Search) -> Result<Vec<Found>, Error> {
     let columns = traces.promoted.columns(&traces.clickhouse).await?;
     let tags = search
         .tags
@@ -66,9 +69,15 @@ pub(crate) async fn search(traces: &Traces, search: &Search) -> Result<Vec<Trace
         // Traces that were found before may be here again.
         let limit = (search.traces_max + found.len()) as u64;
         let statement = question.statement((start, end), limit);
-        let rows: Arc<Vec<Found>> = traces.clickhouse.rows(statement).await?;
-        let new = rows.iter().map(|row| TraceId(row.trace));
-        found.extend(new.filter(|id| seen.insert(*id)));
+        let rows: Arc<Vec<FoundRow>> = traces.clickhouse.rows(statement).await?;
+        let new = rows.iter().filter(|row| seen.insert(row.trace));
+        found.extend(new.map(|row| Found {
+            id: TraceId(row.trace),
+            seen: Some(Stretch {
+                start: row.first,
+                end: row.last,
+            }),
+        }));
         let Some(before) = start.checked_sub(1) else {
             break;
         };
@@ -90,7 +99,10 @@ struct Question<'a> {
 impl Question<'_> {
     fn statement(&self, window: (i64, i64), limit: u64) -> Statement {
         let mut statement = Statement::new("search");
-        statement.sql("SELECT trace FROM (");
+        statement.sql(
+            "SELECT trace, toUnixTimestamp64Nano(min(earliest)) AS first, \
+             toUnixTimestamp64Nano(max(latest)) AS last FROM (",
+        );
         // The first tag is looked for in each of its places apart, so that their indexes are used.
         let places = self.tags.first().map_or(1, Tag::places);
         for place in 0..places {
@@ -100,13 +112,15 @@ impl Question<'_> {
             self.of_place(&mut statement, window, place);
         }
         statement
-            .sql(") GROUP BY trace ORDER BY max(time) DESC, trace LIMIT ")
+            .sql(") GROUP BY trace ORDER BY last DESC, trace LIMIT ")
             .value(Value::Unsigned(limit));
         statement
     }
 
     fn of_place(&self, statement: &mut Statement, window: (i64, i64), place: usize) {
-        statement.sql("SELECT TraceId AS trace, max(Timestamp) AS time FROM ");
+        statement.sql(
+            "SELECT TraceId AS trace, min(Timestamp) AS earliest, max(Timestamp) AS latest FROM ",
+        );
         self.span(statement, window);
         if let Some((first, others)) = self.tags.split_first() {
             statement.sql(" AND ");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::read::{self, Stretch};
+use super::read::{self, Found, Stretch};
 use super::{SpanId, TraceId, Traces};
 use crate::clickhouse::{Source, Statement};
 use crate::error::Error;
@@ -43,27 +43,27 @@ struct SpanRow {
     duration: u64,
 }
 
-/// Those of the traces that are stored, in the order of the ids.
-pub(crate) async fn summaries(traces: &Traces, ids: &[TraceId]) -> Result<Vec<Summary>, Error> {
-    let stretches = read::stretches(traces, ids).await?;
+/// Those of the traces that are stored, in that order.
+pub(crate) async fn summaries(traces: &Traces, wanted: &[Found]) -> Result<Vec<Summary>, Error> {
+    let stretches = read::stretches(traces, wanted).await?;
     if stretches.is_empty() {
         return Ok(Vec::new());
     }
     let rows: Arc<Vec<SpanRow>> = traces
         .clickhouse
-        .rows(statement(traces, ids, &stretches))
+        .rows(statement(traces, wanted, &stretches))
         .await?;
     let mut by_id: HashMap<_, Vec<&SpanRow>> = HashMap::new();
     for row in rows.iter() {
         by_id.entry(row.trace).or_default().push(row);
     }
-    let found = ids
+    let found = wanted
         .iter()
-        .filter_map(|id| Some(summary(*id, &by_id.remove(&id.0)?)));
+        .filter_map(|Found { id, .. }| Some(summary(*id, &by_id.remove(&id.0)?)));
     Ok(found.collect())
 }
 
-fn statement(traces: &Traces, ids: &[TraceId], stretches: &[Stretch]) -> Statement {
+fn statement(traces: &Traces, wanted: &[Found], stretches: &[Stretch]) -> Statement {
     let mut statement = Statement::new("trace summaries");
     statement
         .sql(
@@ -72,7 +72,7 @@ fn statement(traces: &Traces, ids: &[TraceId], stretches: &[Stretch]) -> Stateme
              Duration AS duration FROM ",
         )
         .sql(traces.clickhouse.name(Source::Traces));
-    read::of_traces(&mut statement, ids, stretches);
+    read::of_traces(&mut statement, wanted, stretches);
     statement.sql(" ORDER BY start, id");
     statement
 }

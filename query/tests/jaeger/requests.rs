@@ -255,3 +255,20 @@ fn refused() {
         b"POST /api/services HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     complaint(&crate::support::exchange(stack.addr(), post), 405, "405");
 }
+
+/// Scenario: a search finds spans whose insert does not show in the trace index yet, as happened beside ingest: it
+/// answered that there were none.
+/// Guarantees: what was found is shown.
+#[test]
+fn spans_that_the_index_does_not_know_yet_are_shown() {
+    let known = known();
+    let stack = &known.stack;
+    stack.sql("TRUNCATE TABLE spanmill.otel_trace_index");
+    let answer = stack.json("/api/traces?service=shop&limit=2");
+    assert_eq!(ids(&answer), [CHECKOUT, OLDER[0]]);
+    complaint(
+        &stack.get(&format!("/api/traces/{CHECKOUT}")),
+        404,
+        "not found",
+    );
+}
