@@ -143,7 +143,7 @@ pub(crate) fn selection(parameters: &Parameters) -> Result<Selection, Error> {
     })
 }
 
-/// As the header says it: `1h`, `raw` or both.
+/// As the header says it, coarse ones first.
 fn names(parts: &Parts) -> String {
     let resolutions: BTreeSet<_> = parts.parts.iter().map(|part| part.resolution).collect();
     let names: Vec<_> = resolutions.iter().rev().map(ToString::to_string).collect();
