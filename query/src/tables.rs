@@ -25,6 +25,8 @@ pub(crate) enum Resolution {
     Hour,
     /// In UTC.
     Day,
+    /// From Monday on, in UTC.
+    Week,
 }
 
 impl Resolution {
@@ -35,7 +37,24 @@ impl Resolution {
             Self::FiveMinutes => 300 * SECOND,
             Self::Hour => 3_600 * SECOND,
             Self::Day => DAY,
+            Self::Week => 7 * DAY,
         }
+    }
+
+    /// The last begin of a row's time that is not after `time`, in nanoseconds since 1970.
+    pub(crate) const fn down(self, time: i64) -> i64 {
+        let width = self.width();
+        // 1970 began on a Thursday.
+        let first = match self {
+            Self::Week => 4 * DAY,
+            _ => 0,
+        };
+        (time - first).div_euclid(width) * width + first
+    }
+
+    /// The first begin of a row's time that is not before `time`, in nanoseconds since 1970.
+    pub(crate) const fn up(self, time: i64) -> i64 {
+        self.down(time.saturating_add(self.width() - 1))
     }
 }
 
@@ -46,6 +65,7 @@ impl fmt::Display for Resolution {
             Self::FiveMinutes => "5m",
             Self::Hour => "1h",
             Self::Day => "1d",
+            Self::Week => "1w",
         })
     }
 }
@@ -55,7 +75,7 @@ fn kept(resolution: Resolution, retention: Retention) -> i64 {
     let days = match resolution {
         Resolution::Raw => retention.raw_days,
         Resolution::FiveMinutes => retention.five_minute_days,
-        Resolution::Hour | Resolution::Day => retention.hour_days,
+        Resolution::Hour | Resolution::Day | Resolution::Week => retention.hour_days,
     };
     i64::from(days) * DAY
 }

@@ -29,6 +29,7 @@ pub(crate) static MIGRATIONS: &[Migration] = migrations![
     "006_create_otel_metrics_5m.sql",
     "007_create_otel_metrics_1h.sql",
     "008_create_otel_span_stats_1d.sql",
+    "009_create_otel_span_stats_1w.sql",
 ];
 
 /// Where migrations keep the ledger of what was applied; run before any numbered file.

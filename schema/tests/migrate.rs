@@ -8,7 +8,7 @@ use spanmill_schema::{
 };
 use support::{ask, fresh, migrated};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "000_create_databases_and_resources.sql",
     "001_create_otel_metrics.sql",
     "002_create_otel_logs.sql",
@@ -18,6 +18,7 @@ const FILES: [&str; 9] = [
     "006_create_otel_metrics_5m.sql",
     "007_create_otel_metrics_1h.sql",
     "008_create_otel_span_stats_1d.sql",
+    "009_create_otel_span_stats_1w.sql",
 ];
 
 async fn migrate(connection: &Connection) -> Result<Report, MigrateError> {

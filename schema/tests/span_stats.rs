@@ -1,4 +1,4 @@
-//! The hourly and daily statistics of operations against plain queries over the raw spans.
+//! The hourly, daily and weekly statistics of operations against plain queries over the raw spans.
 
 mod support;
 
@@ -6,7 +6,7 @@ use spanmill_embedded::testing::TestServer;
 use support::{ask, migrated};
 
 /// Each table, its column of time, and what that is of a span.
-const TABLES: [(&str, &str, &str); 2] = [
+const TABLES: [(&str, &str, &str); 3] = [
     (
         "spanmill.otel_span_stats_1h",
         "Hour",
@@ -16,6 +16,11 @@ const TABLES: [(&str, &str, &str); 2] = [
         "spanmill.otel_span_stats_1d",
         "Day",
         "toDate(Timestamp, 'UTC')",
+    ),
+    (
+        "spanmill.otel_span_stats_1w",
+        "Week",
+        "toMonday(Timestamp, 'UTC')",
     ),
 ];
 
@@ -39,7 +44,7 @@ fn insert(server: &TestServer, from: u32, count: u32, token: &str) {
 /// Scenario: spans arrive in several inserts of different sizes, each across the turn of an hour; one
 /// is repeated under its token, once with other rows.
 /// Guarantees: counts, errors, sums, minima and maxima of each hour, service, name and kind are those
-/// of a query over the raw spans, in which the repeated insert is once; those of each day as well.
+/// of a query over the raw spans, in which the repeated insert is once; those of each day and week as well.
 #[tokio::test]
 async fn stats_are_those_of_the_spans() {
     let (server, _) = migrated().await;
@@ -73,7 +78,7 @@ async fn stats_are_those_of_the_spans() {
         ask(&server, &format!("OPTIMIZE TABLE {table} FINAL"));
         let merged = ask(&server, &format!("SELECT count() FROM {table}"));
         assert_eq!(merged, stats.lines().count().to_string(), "{table}");
-        // 6 kinds, of which services take 2 and 4, * 3 names, each in one or two hours or days.
+        // 6 kinds, of which services take 2 and 4, * 3 names, each in one or two hours, days or weeks.
         assert!(stats.lines().count() >= 18, "{stats}");
     }
 }

@@ -6,11 +6,12 @@ use crate::clickhouse::TableSize;
 use crate::words::count;
 
 /// Tables whose bytes spans cause; those of logs and metrics are left out.
-const OF_SPANS: [&str; 7] = [
+const OF_SPANS: [&str; 8] = [
     "otel_traces",
     "otel_trace_index",
     "otel_span_stats_1h",
     "otel_span_stats_1d",
+    "otel_span_stats_1w",
     "otel_service_dependencies_hours",
     "otel_service_dependencies_touched",
     "otel_resources",

@@ -43,6 +43,7 @@ pub(crate) enum Source {
     Resources,
     SpanStats,
     SpanStatsByDay,
+    SpanStatsByWeek,
     Dependencies,
     DependencyHours,
 }
@@ -92,6 +93,8 @@ impl ClickHouse {
             (Source::SpanStats, true) => "spanmill.otel_span_stats_1h_distributed",
             (Source::SpanStatsByDay, false) => "spanmill.otel_span_stats_1d",
             (Source::SpanStatsByDay, true) => "spanmill.otel_span_stats_1d_distributed",
+            (Source::SpanStatsByWeek, false) => "spanmill.otel_span_stats_1w",
+            (Source::SpanStatsByWeek, true) => "spanmill.otel_span_stats_1w_distributed",
             (Source::Dependencies, _) => "spanmill.otel_service_dependencies_1h",
             (Source::DependencyHours, false) => "spanmill.otel_service_dependencies_hours",
             (Source::DependencyHours, true) => {

@@ -22,10 +22,9 @@ use crate::clickhouse::ClickHouse;
 use crate::clock;
 use crate::error::Error;
 use crate::parameters::Parameters;
-use crate::tables::HEADER;
+use crate::tables::{HEADER, Resolution};
 use crate::traces::{kind_name, kind_number};
 
-const HOUR: i64 = 3_600_000_000_000;
 /// Services that one request may name.
 const SERVICES_MAX: usize = 100;
 /// Rows of an answer.
@@ -83,7 +82,7 @@ pub(crate) async fn stats(
     let now = clock::now();
     let end = parameters.micros_or_time("end")?.unwrap_or(now);
     let start = parameters.micros_or_time("start")?;
-    let start = start.unwrap_or((end - HOUR).max(0));
+    let start = start.unwrap_or((end - Resolution::Hour.width()).max(0));
     if start >= end {
         return Err(Error::parameter("start", "is not before `end`"));
     }

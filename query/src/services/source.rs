@@ -1,4 +1,4 @@
-//! Where statistics of spans come from: spans themselves, or statistics of hours or days. All are read into rows of
+//! Where statistics of spans come from: spans themselves, or statistics of hours, days or weeks. All are read into rows of
 //! the same columns (bucket, service, operation, kind, calls, errors, durations), so that what is made of them is
 //! said once.
 
@@ -26,7 +26,7 @@ pub(crate) struct Part {
     pub bucket: i64,
 }
 
-/// What is read of hours and days alike.
+/// What is read of hours, days and weeks alike.
 const STATISTICS: &str = ") AS Bucket, ServiceName, SpanName, SpanKind, sum(Count) AS Calls, \
     sum(ErrorCount) AS Errors, sum(DurationSum) AS Total, min(DurationMin) AS Least, \
     max(DurationMax) AS Most, quantileTDigestMergeState(DurationDigest) AS Digest FROM ";
@@ -41,7 +41,13 @@ pub(crate) fn append(
 ) {
     match part.resolution {
         Resolution::Raw => raw(clickhouse, statement, part),
-        Resolution::Day => days(clickhouse, statement, part),
+        Resolution::Day => dates(clickhouse, statement, part, ("Day", Source::SpanStatsByDay)),
+        Resolution::Week => dates(
+            clickhouse,
+            statement,
+            part,
+            ("Week", Source::SpanStatsByWeek),
+        ),
         Resolution::FiveMinutes | Resolution::Hour => hours(clickhouse, statement, part),
     }
     selected(statement, selection);
@@ -77,16 +83,28 @@ fn hours(clickhouse: &ClickHouse, statement: &mut Statement, part: Part) {
         .sql(")");
 }
 
-fn days(clickhouse: &ClickHouse, statement: &mut Statement, part: Part) {
+/// Of a table whose rows are of whole days, and its column that says which.
+fn dates(
+    clickhouse: &ClickHouse,
+    statement: &mut Statement,
+    part: Part,
+    (column, source): (&'static str, Source),
+) {
     let day = Resolution::Day.width();
     statement
-        .sql("SELECT intDiv(toInt64(Day) * 86400, ")
+        .sql("SELECT intDiv(toInt64(")
+        .sql(column)
+        .sql(") * 86400, ")
         .value(Value::Signed(part.bucket / SECOND))
         .sql(STATISTICS)
-        .sql(clickhouse.name(Source::SpanStatsByDay))
-        .sql(" WHERE Day >= toDate(")
+        .sql(clickhouse.name(source))
+        .sql(" WHERE ")
+        .sql(column)
+        .sql(" >= toDate(")
         .value(Value::Signed(part.start / day))
-        .sql(") AND Day < toDate(")
+        .sql(") AND ")
+        .sql(column)
+        .sql(" < toDate(")
         .value(Value::Signed(part.end / day))
         .sql(")");
 }

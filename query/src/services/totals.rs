@@ -1,4 +1,4 @@
-//! How often, how well and how fast services answered over a range: whole days and hours from their
+//! How often, how well and how fast services answered over a range: whole weeks, days and hours from their
 //! statistics, the ends of the range from spans. Ranges of half a day and more are taken in whole hours.
 
 use std::sync::Arc;
@@ -14,6 +14,13 @@ use crate::tables::Resolution;
 
 const HOUR: i64 = Resolution::Hour.width();
 const DAY: i64 = Resolution::Day.width();
+/// From fine to coarse.
+const TABLES: [Resolution; 4] = [
+    Resolution::Raw,
+    Resolution::Hour,
+    Resolution::Day,
+    Resolution::Week,
+];
 /// From here on, an hour more or less at the ends says nothing, and spans of whole hours are many.
 const WHOLE_HOURS_FROM: i64 = 12 * HOUR;
 
@@ -46,45 +53,32 @@ pub(crate) struct Parts {
 pub(crate) fn cut(start: i64, end: i64, now: i64, retention: Retention) -> Parts {
     let is_raw_gone = start < now - i64::from(retention.raw_days) * DAY;
     let (start, end) = match end - start >= WHOLE_HOURS_FROM || is_raw_gone {
-        true => (down(start, HOUR), up(end, HOUR)),
+        true => (Resolution::Hour.down(start), Resolution::Hour.up(end)),
         false => (start, end),
     };
-    // Hours and days that run have all spans that there are, so the future needs none of its own.
-    let last = |width| match end >= now {
-        true => up(end, width),
-        false => down(end, width),
-    };
-    let hours = (up(start, HOUR), last(HOUR));
-    let days = (up(start, DAY), last(DAY));
     let mut parts = Vec::new();
-    let mut add = |resolution, start, end| {
-        if start < end {
-            parts.push(part(resolution, start, end));
-        }
-    };
-    if hours.0 >= hours.1 {
-        add(Resolution::Raw, start, end);
-        return Parts { start, end, parts };
-    }
-    add(Resolution::Raw, start, hours.0);
-    if days.0 < days.1 {
-        add(Resolution::Hour, hours.0, days.0);
-        add(Resolution::Day, days.0, days.1);
-        add(Resolution::Hour, days.1, hours.1);
-    } else {
-        add(Resolution::Hour, hours.0, hours.1);
-    }
-    add(Resolution::Raw, hours.1, end);
+    fill(&TABLES, (start, end), now, &mut parts);
     Parts { start, end, parts }
 }
 
-/// To a multiple of `width`.
-fn down(time: i64, width: i64) -> i64 {
-    time / width * width
-}
-
-fn up(time: i64, width: i64) -> i64 {
-    down(time.saturating_add(width - 1), width)
+/// Adds what makes up a range: the middle from the last of `tables`, the ends from those before it.
+fn fill(tables: &[Resolution], (start, end): (i64, i64), now: i64, parts: &mut Vec<Part>) {
+    let Some((coarsest, finer)) = tables.split_last() else {
+        return;
+    };
+    let first = coarsest.up(start);
+    // Rows of a time that runs have all spans that there are, so the future needs none of its own.
+    let last = match end >= now {
+        true => coarsest.up(end),
+        false => coarsest.down(end),
+    };
+    if first < last {
+        fill(finer, (start, first), now, parts);
+        parts.push(part(*coarsest, first, last));
+        fill(finer, (last, end), now, parts);
+    } else if start < end {
+        fill(finer, (start, end), now, parts);
+    }
 }
 
 fn part(resolution: Resolution, start: i64, end: i64) -> Part {

@@ -1,4 +1,4 @@
-//! Services and their operations, from the daily statistics.
+//! Services and their operations, from the weekly statistics.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use serde::Deserialize;
 use crate::clickhouse::{ClickHouse, Source, Statement, Value};
 use crate::error::Error;
 
-/// How far back a service or an operation may have been seen last: as long as spans are kept by default.
-const SEEN: &str = "Day >= toDate(now(), 'UTC') - 30";
+/// How far back a service or an operation may have been seen last: in a week of those for which spans are
+/// kept by default.
+const SEEN: &str = "Week >= toMonday(now() - toIntervalDay(30), 'UTC')";
 
 /// OTLP's kinds by their number, in Jaeger's words.
 const KINDS: [&str; 6] = ["", "internal", "server", "client", "producer", "consumer"];
@@ -32,10 +33,10 @@ pub(crate) async fn services(clickhouse: &ClickHouse) -> Result<Vec<String>, Err
     let mut statement = Statement::new("services");
     statement
         .sql("SELECT DISTINCT ServiceName AS name FROM ")
-        .sql(clickhouse.name(Source::SpanStatsByDay))
+        .sql(clickhouse.name(Source::SpanStatsByWeek))
         .sql(" WHERE ServiceName != '' AND ")
         .sql(SEEN)
-        .sql(" ORDER BY name");
+        .sql(" ORDER BY name SETTINGS max_threads = 1");
     let rows: Arc<Vec<Service>> = clickhouse.rows(statement).await?;
     Ok(rows.iter().map(|row| row.name.clone()).collect())
 }
@@ -49,7 +50,7 @@ pub(crate) async fn operations(
     let mut statement = Statement::new("operations");
     statement
         .sql("SELECT DISTINCT SpanName AS name, SpanKind AS kind FROM ")
-        .sql(clickhouse.name(Source::SpanStatsByDay))
+        .sql(clickhouse.name(Source::SpanStatsByWeek))
         .sql(" WHERE ServiceName = ")
         .text(service)
         .sql(" AND ")
@@ -59,7 +60,7 @@ pub(crate) async fn operations(
             .sql(" AND SpanKind = ")
             .value(Value::Unsigned(kind.into()));
     }
-    statement.sql(" ORDER BY name, kind");
+    statement.sql(" ORDER BY name, kind SETTINGS max_threads = 1");
     clickhouse.rows(statement).await
 }
 

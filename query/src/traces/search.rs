@@ -14,11 +14,11 @@ use super::{TraceId, Traces};
 use crate::clickhouse::{Source, Statement, Value};
 use crate::error::Error;
 
-/// The first window, and the least that the second one has, in nanoseconds: spans are stored by hours, within
-/// which a shorter window reads hardly less. Then each is four times as long; half a century takes 11.
+/// The first window, and the least that the second one has, in nanoseconds: spans are stored by five minutes, within
+/// which a shorter window reads hardly less. Then each is six times as long; half a century takes 10.
 const WINDOW_FIRST: i64 = 60_000_000_000;
-const WINDOW_SECOND: i64 = 3_600_000_000_000;
-const WINDOW_GROWTH: i64 = 4;
+const WINDOW_SECOND: i64 = 600_000_000_000;
+const WINDOW_GROWTH: i64 = 6;
 
 /// What a span must be like for its trace to be found. All of it must hold for one span.
 #[derive(Debug, Clone, Default)]
