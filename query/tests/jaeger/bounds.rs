@@ -16,7 +16,7 @@ const SLOW_VIEW: &str = "CREATE OR REPLACE VIEW spanmill.otel_service_dependenci
     SELECT now() AS Hour, 'a' AS Caller, 'b' AS Callee, toUInt64(sleepEachRow(1)) AS Count \
     FROM numbers(600) SETTINGS max_block_size = 1";
 /// With its end, so that it is the same question whenever it is asked.
-const SLOW: &str = "/api/dependencies?endTs=1700000000000";
+const SLOW: &str = "/api/dependencies?endTs=4000000000000&lookback=4000000000000";
 const SLOW_RUNS: &str =
     "SELECT count() FROM system.processes WHERE Settings['log_comment'] = 'spanmill dependencies'";
 
