@@ -137,6 +137,7 @@ fn engine_alone(settings: &Settings) -> Result<()> {
 
 /// The query server against somebody's ClickHouse, which may be down and come back at any time.
 fn query_alone(settings: &Settings) -> Result<()> {
+    raise_open_files();
     let events = signals::watch()?;
     let queries = Queries::start(&query::config(settings, &settings.clickhouse))?;
     greet(&greeting::query(queries.addr(), &settings.clickhouse));

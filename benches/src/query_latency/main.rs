@@ -11,6 +11,7 @@ mod measure;
 mod options;
 mod reads;
 mod report;
+mod slow;
 mod subjects;
 
 use std::process::ExitCode;
@@ -41,6 +42,9 @@ fn main() -> Result<ExitCode> {
     let server = QueryServer::start(&store.server.http_url())?;
     println!("asking http://{}", server.address);
 
+    // Both ends of their connections need room.
+    spanmill_engine::raise_open_files()?;
+    slow::start(&runtime, options.slow_clients, server.address);
     let stop = Stop::default();
     let beside = beside(&options, &engine);
     let load = (options.beside_rate > 0.0).then(|| {

@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// Clients of the run with several at once; 0 leaves it out
     #[arg(long, default_value_t = 4)]
     pub(crate) clients: usize,
+    /// Clients beside that send their requests a byte a second
+    #[arg(long, default_value_t = 0)]
+    pub(crate) slow_clients: usize,
     /// A kind is given up after so long, with as many questions as were answered by then
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) kind_time: Duration,
