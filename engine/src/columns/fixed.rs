@@ -25,8 +25,10 @@ impl<const N: usize, const NEAR: bool> Fixed<N, NEAR> {
 
     /// Appends the same value `rows` times.
     pub(crate) fn push_run(&mut self, value: [u8; N], rows: usize) {
-        for _ in 0..rows {
-            self.bytes.extend_from_slice(&value);
+        let start = self.bytes.len();
+        self.bytes.resize(start + rows * N, value[0]);
+        if value != [value[0]; N] {
+            self.bytes[start..].as_chunks_mut().0.fill(value);
         }
     }
 

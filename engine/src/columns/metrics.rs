@@ -151,24 +151,30 @@ impl MetricColumns {
     }
 
     /// The buckets and quantiles of the point that is being built, which has a distribution: those of
-    /// the points before are filled first.
-    pub(crate) fn begin_distribution(&mut self) -> &mut DistributionColumns {
+    /// the points before are filled first. And its exemplars.
+    pub(crate) fn begin_distribution(&mut self) -> (&mut DistributionColumns, &mut Exemplars) {
         self.distribution.fill(self.timestamp.rows());
-        &mut self.distribution
+        (&mut self.distribution, &mut self.exemplars)
     }
 
-    /// Ends an exemplar of the point that is being built; its attributes went to `exemplar_attributes`.
-    pub(crate) fn end_exemplar(&mut self, exemplar: &Exemplar) {
-        let exemplars = &mut self.exemplars;
-        exemplars.timestamp.push(exemplar.timestamp.to_le_bytes());
-        exemplars.number.push(exemplar.number);
-        exemplars.trace_id.push(exemplar.trace_id);
-        exemplars.span_id.push(exemplar.span_id);
-        exemplars.attributes.end_row();
+    /// Those of the point that is being built go there.
+    pub(crate) fn exemplars(&mut self) -> &mut Exemplars {
+        &mut self.exemplars
+    }
+}
+
+impl Exemplars {
+    /// Appends an exemplar whose attributes were appended.
+    pub(crate) fn push(&mut self, exemplar: &Exemplar) {
+        self.timestamp.push(exemplar.timestamp.to_le_bytes());
+        self.number.push(exemplar.number);
+        self.trace_id.push(exemplar.trace_id);
+        self.span_id.push(exemplar.span_id);
+        self.attributes.end_row();
     }
 
-    pub(crate) fn exemplar_attributes(&mut self) -> &mut Attributes {
-        &mut self.exemplars.attributes
+    pub(crate) fn attributes(&mut self) -> &mut Attributes {
+        &mut self.attributes
     }
 }
 

@@ -117,6 +117,24 @@ impl<'a> Reader<'a> {
         Ok((field, behind))
     }
 
+    /// The next field's value if it is this one, below 16, of 64 bits; else nothing is read.
+    #[inline]
+    pub(crate) fn fixed64_of(&mut self, field: u8) -> Option<u64> {
+        let ([tag, value @ ..], rest) = self.rest.split_first_chunk::<9>()?;
+        if *tag != field << 3 | FIXED64 {
+            return None;
+        }
+        self.rest = rest;
+        Some(u64::from_le_bytes(*value))
+    }
+
+    /// Passes over fields that are known to take so many bytes.
+    #[inline]
+    pub(crate) fn pass(&mut self, length: usize) -> Result<(), WireError> {
+        self.rest = self.rest.get(length..).ok_or(WireError::Truncated)?;
+        Ok(())
+    }
+
     /// The values of a repeated 64-bit field, packed or one: their bytes, lowest first.
     #[inline]
     pub(crate) fn fixed64s(&mut self, found: WireType) -> Result<&'a [[u8; 8]], WireError> {
