@@ -31,15 +31,15 @@ column_group! {
     /// The columns of histograms and summaries.
     DistributionColumns {
         count: Integers,
-        sum: Fixed<8>,
-        min: Fixed<8>,
-        max: Fixed<8>,
+        sum: Fixed<8, true>,
+        min: Fixed<8, true>,
+        max: Fixed<8, true>,
         given: Fixed<1>,
         explicit_bounds: Arrays<8>,
         bucket_counts: Arrays<8, true>,
         scale: Fixed<4>,
         zero_count: Integers,
-        zero_threshold: Fixed<8>,
+        zero_threshold: Fixed<8, true>,
         positive_offset: Fixed<4>,
         positive_counts: Arrays<8, true>,
         negative_offset: Fixed<4>,
@@ -106,13 +106,12 @@ pub(crate) struct MetricKind {
 
 impl MetricColumns {
     /// What is filled in when a metric or a resource ends: numbers of name and service, kind, temporality
-    /// and monotonic; and of distributions six numbers of eight bytes, three of four, which are given, and
-    /// five offsets.
-    const FILL_BYTES: usize = 4 + 4 + 3 + (6 * 8 + 3 * 4 + 1 + 5 * 8);
+    /// and monotonic; flags, an integer's remainder and exemplars' offset; and of distributions six numbers of
+    /// eight bytes, three of four, which are given, and five offsets.
+    const FILL_BYTES: usize = 4 + 4 + 3 + (4 + 8 + 8) + (6 * 8 + 3 * 4 + 1 + 5 * 8);
 
-    /// Bytes of a row, without its elements of arrays: besides the above the series' id, times, flags, the
-    /// number and an offset.
-    pub(crate) const ROW_BYTES: usize = 8 + 16 + 4 + 17 + 8 + Self::FILL_BYTES;
+    /// Bytes of a row, without its elements of arrays: besides the above the series' id, times and the number.
+    pub(crate) const ROW_BYTES: usize = 8 + 16 + 9 + Self::FILL_BYTES;
 
     /// At least the bytes that rows take when their resource is filled in.
     pub(crate) fn unfilled_bytes(&self) -> usize {
@@ -126,11 +125,11 @@ impl MetricColumns {
         self.timestamp.push(point.timestamp.to_le_bytes());
         self.start_timestamp
             .push(point.start_timestamp.to_le_bytes());
-        self.flags.push(point.flags.to_le_bytes());
+        if point.flags != 0 {
+            self.flags.fill([0; 4], self.timestamp.rows() - 1);
+            self.flags.push(point.flags.to_le_bytes());
+        }
         self.number.push(point.number);
-        self.exemplars
-            .offsets
-            .end_row(self.exemplars.timestamp.rows());
     }
 
     /// Fills the columns that all points of a metric share, for those that have none yet.
@@ -146,28 +145,59 @@ impl MetricColumns {
     /// Fills what the points of a resource share, and what plain numbers do not have.
     pub(crate) fn end_resource(&mut self, service: &[u8]) -> Result<(), NotUtf8> {
         let rows = self.timestamp.rows();
+        self.flags.fill([0; 4], rows);
+        self.number.fill();
+        self.exemplars.fill(rows);
         self.distribution.fill(rows);
         self.service.push_run(service, rows - self.service.rows())
     }
 
     /// The buckets and quantiles of the point that is being built, which has a distribution: those of
     /// the points before are filled first. And its exemplars.
-    pub(crate) fn begin_distribution(&mut self) -> (&mut DistributionColumns, &mut Exemplars) {
-        self.distribution.fill(self.timestamp.rows());
-        (&mut self.distribution, &mut self.exemplars)
+    pub(crate) fn begin_distribution(&mut self) -> (&mut DistributionColumns, PointExemplars<'_>) {
+        let row = self.timestamp.rows();
+        self.distribution.fill(row);
+        let exemplars = PointExemplars {
+            row,
+            columns: &mut self.exemplars,
+        };
+        (&mut self.distribution, exemplars)
     }
 
     /// Those of the point that is being built go there.
-    pub(crate) fn exemplars(&mut self) -> &mut Exemplars {
-        &mut self.exemplars
+    pub(crate) fn exemplars(&mut self) -> PointExemplars<'_> {
+        PointExemplars {
+            row: self.timestamp.rows(),
+            columns: &mut self.exemplars,
+        }
+    }
+}
+
+/// The exemplars of the point that is being built.
+pub(crate) struct PointExemplars<'a> {
+    row: usize,
+    columns: &'a mut Exemplars,
+}
+
+impl PointExemplars<'_> {
+    /// For one more, whose row is not ended before.
+    pub(crate) fn begin(&mut self) -> &mut Exemplars {
+        self.columns.fill(self.row);
+        self.columns
     }
 }
 
 impl Exemplars {
+    /// Ends rows until there are `rows` rows; all but the first of them have none.
+    fn fill(&mut self, rows: usize) {
+        self.offsets.fill(self.timestamp.rows(), rows);
+    }
+
     /// Appends an exemplar whose attributes were appended.
     pub(crate) fn push(&mut self, exemplar: &Exemplar) {
         self.timestamp.push(exemplar.timestamp.to_le_bytes());
         self.number.push(exemplar.number);
+        self.number.fill();
         self.trace_id.push(exemplar.trace_id);
         self.span_id.push(exemplar.span_id);
         self.attributes.end_row();
@@ -184,10 +214,9 @@ impl DistributionColumns {
         if self.given.rows() == rows {
             return;
         }
-        for column in [&mut self.count, &mut self.zero_count] {
-            column.fill([0; 8], rows);
-        }
         for column in [
+            &mut self.count,
+            &mut self.zero_count,
             &mut self.sum,
             &mut self.min,
             &mut self.max,

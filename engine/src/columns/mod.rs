@@ -33,8 +33,9 @@ pub(crate) use column::{Buffer, Column};
 pub(crate) use fixed::{Arrays, Fixed, Integers, Offsets};
 pub(crate) use logs::{LogColumns, LogRow};
 pub(crate) use lowcard::{DICTIONARY_ENTRY_BYTES, LowCardinality};
-pub(crate) use metrics::{Distribution, Exemplar, MetricColumns, MetricKind, PointRow};
-pub(crate) use nested::Exemplars;
+pub(crate) use metrics::{
+    Distribution, Exemplar, MetricColumns, MetricKind, PointExemplars, PointRow,
+};
 pub(crate) use numbers::Number;
 pub(crate) use origin::{Origin, Scope};
 pub(crate) use resources::{ResourceId, ResourceRow, Resources};

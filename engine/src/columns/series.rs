@@ -6,7 +6,7 @@ use std::hash::BuildHasher as _;
 use cityhash_102_rs::city_hash_128;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use spanmill_schema::TableId;
-use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::limits::SERIES_MAX;
 
@@ -64,14 +64,14 @@ pub(crate) struct Metric<'a> {
 
 /// A hash of all that tells a metric from others, resource and scope included; part of what is stored.
 type MetricHash = [u8; 16];
-/// A hash of a metric and of a point's attributes as they were encoded: what a series is remembered by, and cheap.
-pub(crate) type SeriesKey = u128;
+/// A hash of a metric and of a point's attributes as they were encoded: what a series is remembered by. It is cheap, and
+/// two series meet in it as seldom as in their ids, which have as many bits.
+pub(crate) type SeriesKey = u64;
 
 /// The key of a series, from its metric's and its point's encoded attributes.
 #[inline]
 pub(crate) fn series_key(metric: SeriesKey, encoded: &[u8]) -> SeriesKey {
-    // The seed has but half of the bits.
-    xxh3_128_with_seed(encoded, metric as u64).wrapping_add(metric)
+    xxh3_64_with_seed(encoded, metric)
 }
 
 struct Remembered {
@@ -163,7 +163,7 @@ impl Scope<'_> {
     /// What tells the scope of a resource from others. `room` is overwritten.
     pub(crate) fn key(&self, resource: ResourceId, room: &mut Vec<u8>) -> SeriesKey {
         self.push(resource, room);
-        xxh3_128(room)
+        xxh3_64(room)
     }
 
     /// Overwrites `room` with all that tells it from others.
@@ -446,7 +446,7 @@ mod tests {
         }
         for order in [&[0, 1, 2, 3, 4][..], &[4, 2, 0, 1, 3], &[0, 2, 3, 4, 0, 0]] {
             for key in order {
-                assert_eq!(series.known(*key as u128, 0), ids[*key]);
+                assert_eq!(series.known(*key as u64, 0), ids[*key]);
             }
         }
         assert_eq!(series.known(5, 0), None);

@@ -21,6 +21,8 @@ const TAIL: usize = 16;
 const LONG: usize = 15;
 /// Equal integers are looked at by so many.
 const AT_ONCE: usize = 4;
+/// And in long runs by so many.
+const MANY_AT_ONCE: usize = 16;
 
 /// Packs `plain` into `packed` and gives the length. Integers lie in `spans`, one after the other; what is outside
 /// becomes literals.
@@ -73,7 +75,7 @@ impl Packer<'_> {
             let literals = DIFFERS_MAX - differs.leading_zeros() as usize / 8;
             let (from, to) = (start + literals, span.start + index * WORD);
             let length = to - from - MATCH_MIN;
-            done.packed = if done.plain == start && length < LONG {
+            done.packed = if done.plain == start && length < LONG + 255 {
                 self.short_sequence(done.packed, value, literals, length)
             } else {
                 self.sequence(done, from, length)
@@ -86,12 +88,13 @@ impl Packer<'_> {
     /// The lowest bytes of a value, and a match. Gives where it ends, as all of these do.
     #[inline(always)]
     fn short_sequence(&mut self, at: usize, value: u64, literals: usize, length: usize) -> usize {
-        // Token, up to four literals and the offset fit eight bytes.
-        let token = (literals << 4 | length) as u64;
+        // Token, up to four literals, the offset and one further byte of the length fit eight bytes.
+        let token = (literals << 4 | length.min(LONG)) as u64;
         let text = value & ((1 << (8 * literals)) - 1);
-        let bytes = token | text << 8 | (WORD as u64) << (8 * literals + 8);
+        let offset = WORD as u64 | (length.wrapping_sub(LONG) as u64 & 0xff) << 16;
+        let bytes = token | text << 8 | offset << (8 * literals + 8);
         self.packed[at..at + WORD].copy_from_slice(&bytes.to_le_bytes());
-        at + literals + 3
+        at + literals + 3 + usize::from(length >= LONG)
     }
 
     /// Literals up to `from`, and a match.
@@ -131,13 +134,36 @@ impl Packer<'_> {
 #[inline(always)]
 fn equal(words: &[[u8; WORD]], word: [u8; WORD]) -> usize {
     let mut count = 0;
-    while words[count..].first_chunk() == Some(&[word; AT_ONCE]) {
-        count += AT_ONCE;
+    while let Some(next) = words[count..].first_chunk::<AT_ONCE>() {
+        // Where a short run ends is not to be foreseen: no branch tries to.
+        let mut all = 1;
+        let mut run = 0;
+        for next in next {
+            all &= usize::from(*next == word);
+            run += all;
+        }
+        count += run;
+        if all == 0 {
+            return count;
+        }
+        count += equal_many(&words[count..], word);
     }
     while words.get(count) == Some(&word) {
         count += 1;
     }
     count
+}
+
+/// The same, but for some of the last.
+#[inline(always)]
+fn equal_many(words: &[[u8; WORD]], word: [u8; WORD]) -> usize {
+    let word = u64::from_le_bytes(word);
+    let (many, _) = words.as_chunks::<MANY_AT_ONCE>();
+    let are_equal = |many: &&[[u8; WORD]; MANY_AT_ONCE]| {
+        let differ = |differ, next: &[u8; WORD]| differ | (u64::from_le_bytes(*next) ^ word);
+        many.iter().fold(0, differ) == 0
+    };
+    many.iter().take_while(are_equal).count() * MANY_AT_ONCE
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use super::value::{attribute, owned_attribute};
 use super::wire::{BYTES, Reader, WireError, WireType};
 use super::{DecodeError, storable_time};
 use crate::columns::{
-    Distribution, Exemplar, Exemplars, Metric, MetricColumns, Number, PointRow, Series, SeriesKey,
-    push_varint, series_key,
+    Distribution, Exemplar, Metric, MetricColumns, Number, PointExemplars, PointRow, Series,
+    SeriesKey, push_varint, series_key,
 };
 
 /// What each point needs of its metric.
@@ -35,7 +35,11 @@ pub(super) fn number_point(
             2 => row.start_timestamp = reader.fixed64(wire)?,
             3 => row.timestamp = reader.fixed64(wire)?,
             4 => row.number = Number::Double(double(&mut reader, wire)?),
-            5 => exemplar(reader.bytes(wire)?, columns.exemplars(), &mut walk.text)?,
+            5 => exemplar(
+                reader.bytes(wire)?,
+                &mut columns.exemplars(),
+                &mut walk.text,
+            )?,
             6 => row.number = Number::Int(reader.fixed64(wire)? as i64),
             ATTRIBUTES => attributes.read(wire, &mut reader, of, walk.series)?,
             8 => row.flags = reader.varint(wire)? as u32,
@@ -56,7 +60,7 @@ pub(super) fn histogram_point(
     let mut row = PointRow::default();
     let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut values = Distribution::default();
-    let (buckets, exemplars) = columns.begin_distribution();
+    let (buckets, mut exemplars) = columns.begin_distribution();
     let mut reader = Reader::new(message);
     times(&mut row, &mut reader);
     while let Some((field, wire)) = reader.tag()? {
@@ -67,7 +71,7 @@ pub(super) fn histogram_point(
             5 => values.sum = Some(double(&mut reader, wire)?),
             6 => buckets.push_bucket_counts(reader.fixed64s(wire)?),
             7 => buckets.push_explicit_bounds(reader.fixed64s(wire)?),
-            8 => exemplar(reader.bytes(wire)?, exemplars, &mut walk.text)?,
+            8 => exemplar(reader.bytes(wire)?, &mut exemplars, &mut walk.text)?,
             ATTRIBUTES => attributes.read(wire, &mut reader, of, walk.series)?,
             10 => row.flags = reader.varint(wire)? as u32,
             11 => values.min = Some(double(&mut reader, wire)?),
@@ -90,7 +94,7 @@ pub(super) fn exponential_point(
     let mut row = PointRow::default();
     let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut values = Distribution::default();
-    let (buckets, exemplars) = columns.begin_distribution();
+    let (buckets, mut exemplars) = columns.begin_distribution();
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag()? {
         match field {
@@ -110,7 +114,7 @@ pub(super) fn exponential_point(
                 exponential_buckets(message, offset, |count| buckets.push_negative_count(count))?;
             }
             10 => row.flags = reader.varint(wire)? as u32,
-            11 => exemplar(reader.bytes(wire)?, exemplars, &mut walk.text)?,
+            11 => exemplar(reader.bytes(wire)?, &mut exemplars, &mut walk.text)?,
             12 => values.min = Some(double(&mut reader, wire)?),
             13 => values.max = Some(double(&mut reader, wire)?),
             14 => values.zero_threshold = double(&mut reader, wire)?,
@@ -331,9 +335,10 @@ fn end_point(
 
 fn exemplar(
     message: &[u8],
-    exemplars: &mut Exemplars,
+    exemplars: &mut PointExemplars<'_>,
     text: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
+    let exemplars = exemplars.begin();
     let mut row = Exemplar::default();
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag()? {
