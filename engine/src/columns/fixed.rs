@@ -40,8 +40,12 @@ impl<const N: usize, const NEAR: bool> Fixed<N, NEAR> {
     }
 
     /// Appends `value` until there are `rows` rows.
+    #[inline]
     pub(crate) fn fill(&mut self, value: [u8; N], rows: usize) {
-        self.push_run(value, rows - self.rows());
+        let missing = rows - self.rows();
+        if missing > 0 {
+            self.push_run(value, missing);
+        }
     }
 
     /// All values, one after the other.
@@ -122,6 +126,7 @@ impl Offsets {
     }
 
     /// Ends rows that hold no elements of their own until there are `rows` rows.
+    #[inline]
     pub(crate) fn fill(&mut self, elements: usize, rows: usize) {
         self.0.fill((elements as u64).to_le_bytes(), rows);
     }
@@ -181,6 +186,7 @@ impl<const N: usize, const NEAR: bool> Arrays<N, NEAR> {
     }
 
     /// Appends empty rows until there are `rows` rows. No row may be half built.
+    #[inline]
     pub(crate) fn fill(&mut self, rows: usize) {
         self.offsets.fill(self.elements.rows(), rows);
     }

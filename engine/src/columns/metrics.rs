@@ -35,8 +35,23 @@ column_group! {
         min: Fixed<8, true>,
         max: Fixed<8, true>,
         given: Fixed<1>,
-        explicit_bounds: Arrays<8>,
-        bucket_counts: Arrays<8, true>,
+        explicit: ExplicitColumns,
+        exponential: ExponentialColumns,
+        quantiles: Quantiles,
+    }
+}
+
+column_group! {
+    /// The columns of histograms with explicit bounds.
+    ExplicitColumns {
+        bounds: Arrays<8>,
+        counts: Arrays<8, true>,
+    }
+}
+
+column_group! {
+    /// The columns of exponential histograms.
+    ExponentialColumns {
         scale: Fixed<4>,
         zero_count: Integers,
         zero_threshold: Fixed<8, true>,
@@ -44,7 +59,6 @@ column_group! {
         positive_counts: Arrays<8, true>,
         negative_offset: Fixed<4>,
         negative_counts: Arrays<8, true>,
-        quantiles: Quantiles,
     }
 }
 
@@ -152,11 +166,11 @@ impl MetricColumns {
         self.service.push_run(service, rows - self.service.rows())
     }
 
-    /// The buckets and quantiles of the point that is being built, which has a distribution: those of
-    /// the points before are filled first. And its exemplars.
+    /// The distribution of the point that is being built, once what the points before have in common is filled; and
+    /// its exemplars.
     pub(crate) fn begin_distribution(&mut self) -> (&mut DistributionColumns, PointExemplars<'_>) {
         let row = self.timestamp.rows();
-        self.distribution.fill(row);
+        self.distribution.fill_common(row);
         let exemplars = PointExemplars {
             row,
             columns: &mut self.exemplars,
@@ -209,65 +223,25 @@ impl Exemplars {
 }
 
 impl DistributionColumns {
-    /// Appends "none" until there are `rows` rows.
-    fn fill(&mut self, rows: usize) {
-        if self.given.rows() == rows {
-            return;
-        }
-        for column in [
-            &mut self.count,
-            &mut self.zero_count,
-            &mut self.sum,
-            &mut self.min,
-            &mut self.max,
-            &mut self.zero_threshold,
-        ] {
+    /// Appends "none" to what all have until there are `rows` rows.
+    fn fill_common(&mut self, rows: usize) {
+        self.count.fill([0; 8], rows);
+        for column in [&mut self.sum, &mut self.min, &mut self.max] {
             column.fill([0; 8], rows);
         }
-        for column in [
-            &mut self.scale,
-            &mut self.positive_offset,
-            &mut self.negative_offset,
-        ] {
-            column.fill([0; 4], rows);
-        }
-        self.explicit_bounds.fill(rows);
-        for column in [
-            &mut self.bucket_counts,
-            &mut self.positive_counts,
-            &mut self.negative_counts,
-        ] {
-            column.fill(rows);
-        }
         self.given.fill([0], rows);
-        let quantiles = self.quantiles.quantile.rows();
-        self.quantiles.offsets.fill(quantiles, rows);
     }
 
-    /// Doubles, each as its bytes, lowest first.
-    pub(crate) fn push_explicit_bounds(&mut self, bounds: &[[u8; 8]]) {
-        self.explicit_bounds.extend(bounds);
+    /// Appends "none" to all columns until there are `rows` rows.
+    fn fill(&mut self, rows: usize) {
+        self.fill_common(rows);
+        self.explicit.fill(rows);
+        self.exponential.fill(rows);
+        self.quantiles.fill(rows);
     }
 
-    /// Integers, each as its bytes, lowest first.
-    pub(crate) fn push_bucket_counts(&mut self, counts: &[[u8; 8]]) {
-        self.bucket_counts.extend(counts);
-    }
-
-    pub(crate) fn push_positive_count(&mut self, count: u64) {
-        self.positive_counts.push(count.to_le_bytes());
-    }
-
-    pub(crate) fn push_negative_count(&mut self, count: u64) {
-        self.negative_counts.push(count.to_le_bytes());
-    }
-
-    pub(crate) fn push_quantile(&mut self, quantile: f64, value: f64) {
-        self.quantiles.quantile.push(quantile.to_le_bytes());
-        self.quantiles.value.push(value.to_le_bytes());
-    }
-
-    /// Ends the row of a point whose buckets and quantiles were appended.
+    /// Ends the row of a point whose buckets or quantiles, of one kind, were begun and appended; those of the other
+    /// kinds are filled in later.
     pub(crate) fn end_row(&mut self, row: &Distribution) {
         let given = [row.sum, row.min, row.max]
             .iter()
@@ -281,8 +255,77 @@ impl DistributionColumns {
         self.min.push(bytes(row.min));
         self.max.push(bytes(row.max));
         self.given.push([given]);
-        self.explicit_bounds.end_row();
-        self.bucket_counts.end_row();
+    }
+
+    /// The buckets of the point that is being built.
+    pub(crate) fn begin_explicit(&mut self) -> &mut ExplicitColumns {
+        self.explicit.fill(self.count.rows());
+        &mut self.explicit
+    }
+
+    /// The buckets of the point that is being built.
+    pub(crate) fn begin_exponential(&mut self) -> &mut ExponentialColumns {
+        self.exponential.fill(self.count.rows());
+        &mut self.exponential
+    }
+
+    /// The quantiles of the point that is being built.
+    pub(crate) fn begin_quantiles(&mut self) -> &mut Quantiles {
+        self.quantiles.fill(self.count.rows());
+        &mut self.quantiles
+    }
+}
+
+impl ExplicitColumns {
+    /// Appends empty rows until there are `rows` rows.
+    fn fill(&mut self, rows: usize) {
+        self.bounds.fill(rows);
+        self.counts.fill(rows);
+    }
+
+    /// Doubles, each as its bytes, lowest first.
+    pub(crate) fn push_bounds(&mut self, bounds: &[[u8; 8]]) {
+        self.bounds.extend(bounds);
+    }
+
+    /// Integers, each as its bytes, lowest first.
+    pub(crate) fn push_counts(&mut self, counts: &[[u8; 8]]) {
+        self.counts.extend(counts);
+    }
+
+    /// Ends the row of a point whose bounds and counts were appended.
+    pub(crate) fn end_row(&mut self) {
+        self.bounds.end_row();
+        self.counts.end_row();
+    }
+}
+
+impl ExponentialColumns {
+    /// Appends empty rows until there are `rows` rows.
+    fn fill(&mut self, rows: usize) {
+        self.zero_count.fill([0; 8], rows);
+        self.zero_threshold.fill([0; 8], rows);
+        for column in [
+            &mut self.scale,
+            &mut self.positive_offset,
+            &mut self.negative_offset,
+        ] {
+            column.fill([0; 4], rows);
+        }
+        self.positive_counts.fill(rows);
+        self.negative_counts.fill(rows);
+    }
+
+    pub(crate) fn push_positive_count(&mut self, count: u64) {
+        self.positive_counts.push(count.to_le_bytes());
+    }
+
+    pub(crate) fn push_negative_count(&mut self, count: u64) {
+        self.negative_counts.push(count.to_le_bytes());
+    }
+
+    /// Ends the row of a point whose counts were appended.
+    pub(crate) fn end_row(&mut self, row: &Distribution) {
         self.scale.push(row.scale.to_le_bytes());
         self.zero_count.push(row.zero_count.to_le_bytes());
         self.zero_threshold.push(row.zero_threshold.to_le_bytes());
@@ -290,8 +333,22 @@ impl DistributionColumns {
         self.positive_counts.end_row();
         self.negative_offset.push(row.negative_offset.to_le_bytes());
         self.negative_counts.end_row();
-        self.quantiles
-            .offsets
-            .end_row(self.quantiles.quantile.rows());
+    }
+}
+
+impl Quantiles {
+    /// Appends empty rows until there are `rows` rows.
+    fn fill(&mut self, rows: usize) {
+        self.offsets.fill(self.quantile.rows(), rows);
+    }
+
+    pub(crate) fn push(&mut self, quantile: f64, value: f64) {
+        self.quantile.push(quantile.to_le_bytes());
+        self.value.push(value.to_le_bytes());
+    }
+
+    /// Ends the row of a point whose quantiles were appended.
+    pub(crate) fn end_row(&mut self) {
+        self.offsets.end_row(self.quantile.rows());
     }
 }

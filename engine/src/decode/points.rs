@@ -60,7 +60,8 @@ pub(super) fn histogram_point(
     let mut row = PointRow::default();
     let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut values = Distribution::default();
-    let (buckets, mut exemplars) = columns.begin_distribution();
+    let (distribution, mut exemplars) = columns.begin_distribution();
+    let buckets = distribution.begin_explicit();
     let mut reader = Reader::new(message);
     times(&mut row, &mut reader);
     while let Some((field, wire)) = reader.tag()? {
@@ -69,8 +70,8 @@ pub(super) fn histogram_point(
             3 => row.timestamp = reader.fixed64(wire)?,
             4 => values.count = reader.fixed64(wire)?,
             5 => values.sum = Some(double(&mut reader, wire)?),
-            6 => buckets.push_bucket_counts(reader.fixed64s(wire)?),
-            7 => buckets.push_explicit_bounds(reader.fixed64s(wire)?),
+            6 => buckets.push_counts(reader.fixed64s(wire)?),
+            7 => buckets.push_bounds(reader.fixed64s(wire)?),
             8 => exemplar(reader.bytes(wire)?, &mut exemplars, &mut walk.text)?,
             ATTRIBUTES => attributes.read(wire, &mut reader, of, walk.series)?,
             10 => row.flags = reader.varint(wire)? as u32,
@@ -79,7 +80,8 @@ pub(super) fn histogram_point(
             _ => reader.skip(field, wire)?,
         }
     }
-    buckets.end_row(&values);
+    buckets.end_row();
+    distribution.end_row(&values);
     end_point(row, &attributes, of, columns, walk)
 }
 
@@ -94,7 +96,8 @@ pub(super) fn exponential_point(
     let mut row = PointRow::default();
     let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut values = Distribution::default();
-    let (buckets, mut exemplars) = columns.begin_distribution();
+    let (distribution, mut exemplars) = columns.begin_distribution();
+    let buckets = distribution.begin_exponential();
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag()? {
         match field {
@@ -122,6 +125,7 @@ pub(super) fn exponential_point(
         }
     }
     buckets.end_row(&values);
+    distribution.end_row(&values);
     end_point(row, &attributes, of, columns, walk)
 }
 
@@ -139,7 +143,8 @@ pub(super) fn summary_point(
         sum: Some(0.0),
         ..Distribution::default()
     };
-    let (quantiles, _) = columns.begin_distribution();
+    let (distribution, _) = columns.begin_distribution();
+    let quantiles = distribution.begin_quantiles();
     let mut reader = Reader::new(message);
     times(&mut row, &mut reader);
     while let Some((field, wire)) = reader.tag()? {
@@ -150,14 +155,15 @@ pub(super) fn summary_point(
             5 => values.sum = Some(double(&mut reader, wire)?),
             6 => {
                 let (quantile, value) = value_at_quantile(reader.bytes(wire)?)?;
-                quantiles.push_quantile(quantile, value);
+                quantiles.push(quantile, value);
             }
             ATTRIBUTES => attributes.read(wire, &mut reader, of, walk.series)?,
             8 => row.flags = reader.varint(wire)? as u32,
             _ => reader.skip(field, wire)?,
         }
     }
-    quantiles.end_row(&values);
+    quantiles.end_row();
+    distribution.end_row(&values);
     end_point(row, &attributes, of, columns, walk)
 }
 
