@@ -21,8 +21,6 @@ const TAIL: usize = 16;
 const LONG: usize = 15;
 /// Equal integers are looked at by so many.
 const AT_ONCE: usize = 4;
-/// And in long runs by so many.
-const MANY_AT_ONCE: usize = 16;
 
 /// Packs `plain` into `packed` and gives the length. Integers lie in `spans`, one after the other; what is outside
 /// becomes literals.
@@ -146,24 +144,11 @@ fn equal(words: &[[u8; WORD]], word: [u8; WORD]) -> usize {
         if all == 0 {
             return count;
         }
-        count += equal_many(&words[count..], word);
     }
     while words.get(count) == Some(&word) {
         count += 1;
     }
     count
-}
-
-/// The same, but for some of the last.
-#[inline(always)]
-fn equal_many(words: &[[u8; WORD]], word: [u8; WORD]) -> usize {
-    let word = u64::from_le_bytes(word);
-    let (many, _) = words.as_chunks::<MANY_AT_ONCE>();
-    let are_equal = |many: &&[[u8; WORD]; MANY_AT_ONCE]| {
-        let differ = |differ, next: &[u8; WORD]| differ | (u64::from_le_bytes(*next) ^ word);
-        many.iter().fold(0, differ) == 0
-    };
-    many.iter().take_while(are_equal).count() * MANY_AT_ONCE
 }
 
 #[cfg(test)]
