@@ -1,6 +1,7 @@
 //! Takes the columns of one table and makes a Native block of them, in LZ4 frames with checksums: the
 //! very bytes that go to ClickHouse. Integers are packed one by one in frames of their own, all else by LZ4's search.
-//! Large columns of the latter are compressed where they lie; everything else is gathered first.
+//! Large columns are compressed where they lie; everything else is gathered first. Offsets that several columns share
+//! are packed once.
 //!
 //! Format: `native-protocol` of ClickHouse at revision 54460. A frame is
 //! `CityHash128 (16) | method (1) | compressed size with this 9-byte header (4) | plain size (4) | payload`,
