@@ -180,9 +180,9 @@ pub(crate) const COLUMNS_KEPT_BYTES: RangeInclusive<usize> = 2 << 20..=2 * CHUNK
 pub(crate) const RESOURCES_BYTES: RangeInclusive<usize> = 1 << 20..=16 << 20;
 /// Places of the table that series are remembered in: powers of two, of which 7/8 are used.
 pub(crate) const SERIES_BUCKETS: RangeInclusive<usize> = 1 << 14..=1 << 20;
-/// Bytes of a place: key, id and days (32), where they lie (4) and a tag (1), and half as much again while both
-/// double.
-pub(crate) const SERIES_BUCKET_BYTES: usize = 56;
+/// Bytes of a place: key, id, days and a length (24), where they lie (4) and a tag (1), and half as much again while
+/// both double.
+pub(crate) const SERIES_BUCKET_BYTES: usize = 44;
 /// Series that are remembered at most: 7/8 of the largest table.
 pub(crate) const SERIES_MAX: usize = (1 << 20) / 8 * 7;
 /// Bytes that sockets are read for before what was read is taken over and counted: a connection's window is

@@ -6,7 +6,7 @@ use spanmill_schema::ValueType;
 use super::NotUtf8;
 use super::block::BlockWriter;
 use super::column::{Column, Picked, buffer_group};
-use super::fixed::{Fixed, Offsets};
+use super::fixed::{Fixed, Offsets, PickedArrays};
 use super::lowcard::{DICTIONARY_ENTRY_BYTES, LowCardinality};
 use super::strings::Strings;
 use super::text::Text;
@@ -115,28 +115,31 @@ impl Attributes {
         Ok(())
     }
 
-    /// Writes both columns. For attributes inside an array, `outer` are that array's offsets and `rows`
-    /// its elements.
+    /// Writes both columns. For attributes inside an array, `outer` are those arrays and `rows` their
+    /// elements.
     pub(crate) fn write_within(
         &self,
-        outer: Option<&[u8]>,
+        outer: Option<&PickedArrays<'_>>,
         rows: Picked<'_>,
         block: &mut BlockWriter<'_>,
     ) {
         let picked = self.offsets.pick(rows);
         let entries = picked.elements();
-        let all = self.types.rows();
         let near = outer.is_none();
+        let offsets = |block: &mut BlockWriter<'_>| {
+            if let Some(outer) = outer {
+                block.offsets(outer, false);
+            }
+            block.offsets(&picked, near);
+        };
         block.begin_column();
         LowCardinality::write_prefix(block);
-        block.offsets(outer.unwrap_or_default(), self.offsets.rows(), near);
-        block.offsets(&picked.offsets, all, near);
+        offsets(block);
         self.keys.write_body(entries, block);
         block.bulk(&self.values.data(entries));
 
         block.begin_column();
-        block.offsets(outer.unwrap_or_default(), self.offsets.rows(), near);
-        block.offsets(&picked.offsets, all, near);
+        offsets(block);
         block.fixed(&self.types, entries);
     }
 }

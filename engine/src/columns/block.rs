@@ -1,31 +1,34 @@
 //! Takes the columns of one table and makes a Native block of them, in LZ4 frames with checksums: the
 //! very bytes that go to ClickHouse. Integers are packed one by one in frames of their own, all else by LZ4's search.
-//! Large columns of the latter are compressed where they lie; everything else is gathered first.
+//! Large columns are compressed where they lie; everything else is gathered first. Offsets that several columns share
+//! are packed once.
 //!
 //! Format: `native-protocol` of ClickHouse at revision 54460. A frame is
 //! `CityHash128 (16) | method (1) | compressed size with this 9-byte header (4) | plain size (4) | payload`,
 //! the hash covering everything after itself.
 
 use std::ops::Range;
+use std::slice;
 
 use cityhash_102_rs::city_hash_128;
 use spanmill_schema::Table;
 
 use super::column::Picked;
-use super::fixed::Fixed;
+use super::fixed::{Fixed, PickedArrays};
 use super::lz4::Lz4;
 use super::varint::push_varint;
 
 /// Plain bytes of a frame, at most. ClickHouse's own writers use 1 MiB.
 const FRAME_BYTES: usize = 1 << 20;
 /// A slice from this size on is compressed where it lies instead of being gathered first.
-const BULK_BYTES: usize = 64 << 10;
+const BULK_BYTES: usize = 16 << 10;
 /// Integers of fewer bytes are compressed with what is around them: a frame of their own costs 25 bytes more.
 const INTEGERS_BYTES_MIN: usize = 2 << 10;
 /// A frame with so many plain bytes of integers is full; what fills it may bring as many more.
 const INTEGERS_FRAME_BYTES: usize = FRAME_BYTES / 2;
-/// So many bytes of anything else may lie among integers, uncompressed.
-const AMONG_INTEGERS_BYTES_MAX: usize = 128;
+/// So many bytes of anything else may lie among integers, or by themselves, uncompressed: as many as a name and a
+/// type need.
+const PLAIN_BYTES_MAX: usize = 128;
 const CHECKSUM_BYTES: usize = 16;
 const HEADER_BYTES: usize = 9;
 const METHOD_LZ4: u8 = 0x82;
@@ -119,7 +122,7 @@ impl<'a> BlockWriter<'a> {
 
     /// Appends the `length` bytes that `build` writes.
     pub(crate) fn built(&mut self, length: usize, build: impl FnOnce(&mut Vec<u8>)) {
-        if self.has_integers() && length > AMONG_INTEGERS_BYTES_MAX {
+        if self.has_integers() && length > PLAIN_BYTES_MAX {
             self.flush();
         }
         build(&mut self.compressor.plain);
@@ -139,23 +142,30 @@ impl<'a> BlockWriter<'a> {
 
     /// Appends integers of eight bytes, each near the one before it.
     pub(crate) fn integers(&mut self, bytes: &[u8]) {
+        if bytes.len() >= BULK_BYTES {
+            self.flush();
+            for part in bytes.chunks(FRAME_BYTES) {
+                let all = 0..part.len();
+                let packed = self.compressor.lz4.pack_words(part, slice::from_ref(&all));
+                push_frame(packed, part.len(), self.frames);
+            }
+            return;
+        }
         if !self.has_integers() {
             if bytes.len() < INTEGERS_BYTES_MIN {
                 return self.small(bytes);
             }
-            if self.compressor.plain.len() > AMONG_INTEGERS_BYTES_MAX {
+            if self.compressor.plain.len() > PLAIN_BYTES_MAX {
                 self.flush();
             }
         }
-        for part in bytes.chunks(INTEGERS_FRAME_BYTES) {
-            let Compressor {
-                plain, integers, ..
-            } = &mut *self.compressor;
-            let start = plain.len();
-            plain.extend_from_slice(part);
-            integers.push(start..plain.len());
-            self.flush_if_full();
-        }
+        let Compressor {
+            plain, integers, ..
+        } = &mut *self.compressor;
+        let start = plain.len();
+        plain.extend_from_slice(bytes);
+        integers.push(start..plain.len());
+        self.flush_if_full();
     }
 
     /// Appends values of `N` bytes.
@@ -171,24 +181,36 @@ impl<'a> BlockWriter<'a> {
     }
 
     /// Appends the offsets of arrays whose elements follow, `near` each other or not. Columns of one nested group
-    /// all have these offsets, which LZ4's search finds again.
-    pub(crate) fn offsets(&mut self, offsets: &[u8], elements: usize, near: bool) {
-        match near || elements == 0 {
-            true => self.integers(offsets),
-            false => self.bulk(offsets),
+    /// all have these offsets: many are packed once, and LZ4's search finds few again.
+    pub(crate) fn offsets(&mut self, arrays: &PickedArrays<'_>, near: bool) {
+        let offsets = &arrays.offsets[..];
+        if offsets.len() < BULK_BYTES {
+            return match near || arrays.are_empty() {
+                true => self.integers(offsets),
+                false => self.bulk(offsets),
+            };
+        }
+        self.flush();
+        match arrays.frames.get() {
+            Some(frames) => self.frames.extend_from_within(frames.clone()),
+            None => {
+                let start = self.frames.len();
+                self.integers(offsets);
+                // It is the first time.
+                let _ = arrays.frames.set(start..self.frames.len());
+            }
         }
     }
 
     /// Writes a whole array column.
     pub(crate) fn array<const N: usize, const NEAR: bool>(
         &mut self,
-        offsets: &[u8],
+        arrays: &PickedArrays<'_>,
         elements: &Fixed<N, NEAR>,
-        picked: Picked<'_>,
     ) {
         self.begin_column();
-        self.offsets(offsets, elements.rows(), NEAR);
-        self.fixed(elements, picked);
+        self.offsets(arrays, NEAR);
+        self.fixed(elements, arrays.elements());
     }
 
     /// Ends the block.
@@ -217,11 +239,11 @@ impl<'a> BlockWriter<'a> {
             integers,
             lz4,
         } = &mut *self.compressor;
-        if integers.is_empty() {
+        if integers.is_empty() && plain.len() > PLAIN_BYTES_MAX {
             for part in plain.chunks(FRAME_BYTES) {
                 push_frame(lz4.pack(part), part.len(), self.frames);
             }
-        } else {
+        } else if !plain.is_empty() {
             push_frame(lz4.pack_words(plain, integers), plain.len(), self.frames);
         }
         integers.clear();

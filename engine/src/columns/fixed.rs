@@ -2,13 +2,15 @@
 //! Native format wants; and the running offsets of arrays and maps.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::ops::Range;
 
 use super::block::BlockWriter;
 use super::column::{Buffer, Column, Picked, next_mark};
 use super::{clear_buffer, truncate_buffer};
 
-/// A column of `N`-byte values. Those that are `NEAR` are integers of eight bytes which have their upper bytes in
-/// common with the one before them, and little else.
+/// A column of `N`-byte values. Those that are `NEAR` have eight bytes, of which each has the upper ones or all in
+/// common with the one before it, or nothing with any.
 #[derive(Default)]
 pub(crate) struct Fixed<const N: usize, const NEAR: bool = false> {
     bytes: Vec<u8>,
@@ -25,8 +27,10 @@ impl<const N: usize, const NEAR: bool> Fixed<N, NEAR> {
 
     /// Appends the same value `rows` times.
     pub(crate) fn push_run(&mut self, value: [u8; N], rows: usize) {
-        for _ in 0..rows {
-            self.bytes.extend_from_slice(&value);
+        let start = self.bytes.len();
+        self.bytes.resize(start + rows * N, value[0]);
+        if value != [value[0]; N] {
+            self.bytes[start..].as_chunks_mut().0.fill(value);
         }
     }
 
@@ -36,8 +40,12 @@ impl<const N: usize, const NEAR: bool> Fixed<N, NEAR> {
     }
 
     /// Appends `value` until there are `rows` rows.
+    #[inline]
     pub(crate) fn fill(&mut self, value: [u8; N], rows: usize) {
-        self.push_run(value, rows - self.rows());
+        let missing = rows - self.rows();
+        if missing > 0 {
+            self.push_run(value, missing);
+        }
     }
 
     /// All values, one after the other.
@@ -93,10 +101,17 @@ pub(crate) struct Offsets(Integers);
 pub(crate) struct PickedArrays<'a> {
     /// Their offsets, as the Native format has them.
     pub(crate) offsets: Cow<'a, [u8]>,
+    /// Where they lie among the block's frames, once they were written.
+    pub(super) frames: OnceCell<Range<usize>>,
     elements: Option<Vec<u32>>,
 }
 
 impl PickedArrays<'_> {
+    /// Whether there is no element in any of the rows.
+    pub(crate) fn are_empty(&self) -> bool {
+        self.offsets.last_chunk() == Some(&[0; 8])
+    }
+
     /// The elements in those rows.
     pub(crate) fn elements(&self) -> Picked<'_> {
         self.elements.as_deref()
@@ -111,6 +126,7 @@ impl Offsets {
     }
 
     /// Ends rows that hold no elements of their own until there are `rows` rows.
+    #[inline]
     pub(crate) fn fill(&mut self, elements: usize, rows: usize) {
         self.0.fill((elements as u64).to_le_bytes(), rows);
     }
@@ -124,6 +140,7 @@ impl Offsets {
         let Some(rows) = rows else {
             return PickedArrays {
                 offsets: self.0.data(None),
+                frames: OnceCell::new(),
                 elements: None,
             };
         };
@@ -137,6 +154,7 @@ impl Offsets {
         }
         PickedArrays {
             offsets: Cow::Owned(offsets),
+            frames: OnceCell::new(),
             elements: Some(elements),
         }
     }
@@ -168,6 +186,7 @@ impl<const N: usize, const NEAR: bool> Arrays<N, NEAR> {
     }
 
     /// Appends empty rows until there are `rows` rows. No row may be half built.
+    #[inline]
     pub(crate) fn fill(&mut self, rows: usize) {
         self.offsets.fill(self.elements.rows(), rows);
     }
@@ -200,8 +219,7 @@ impl<const N: usize, const NEAR: bool> Buffer for Arrays<N, NEAR> {
 
 impl<const N: usize, const NEAR: bool> Column for Arrays<N, NEAR> {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
-        let picked = self.offsets.pick(rows);
-        block.array(&picked.offsets, &self.elements, picked.elements());
+        block.array(&self.offsets.pick(rows), &self.elements);
     }
 }
 

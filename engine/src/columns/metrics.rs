@@ -31,20 +31,34 @@ column_group! {
     /// The columns of histograms and summaries.
     DistributionColumns {
         count: Integers,
-        sum: Fixed<8>,
-        min: Fixed<8>,
-        max: Fixed<8>,
+        sum: Fixed<8, true>,
+        min: Fixed<8, true>,
+        max: Fixed<8, true>,
         given: Fixed<1>,
-        explicit_bounds: Arrays<8>,
-        bucket_counts: Arrays<8, true>,
+        explicit: ExplicitColumns,
+        exponential: ExponentialColumns,
+        quantiles: Quantiles,
+    }
+}
+
+column_group! {
+    /// The columns of histograms with explicit bounds.
+    ExplicitColumns {
+        bounds: Arrays<8>,
+        counts: Arrays<8, true>,
+    }
+}
+
+column_group! {
+    /// The columns of exponential histograms.
+    ExponentialColumns {
         scale: Fixed<4>,
         zero_count: Integers,
-        zero_threshold: Fixed<8>,
+        zero_threshold: Fixed<8, true>,
         positive_offset: Fixed<4>,
         positive_counts: Arrays<8, true>,
         negative_offset: Fixed<4>,
         negative_counts: Arrays<8, true>,
-        quantiles: Quantiles,
     }
 }
 
@@ -106,13 +120,12 @@ pub(crate) struct MetricKind {
 
 impl MetricColumns {
     /// What is filled in when a metric or a resource ends: numbers of name and service, kind, temporality
-    /// and monotonic; and of distributions six numbers of eight bytes, three of four, which are given, and
-    /// five offsets.
-    const FILL_BYTES: usize = 4 + 4 + 3 + (6 * 8 + 3 * 4 + 1 + 5 * 8);
+    /// and monotonic; flags, an integer's remainder and exemplars' offset; and of distributions six numbers of
+    /// eight bytes, three of four, which are given, and five offsets.
+    const FILL_BYTES: usize = 4 + 4 + 3 + (4 + 8 + 8) + (6 * 8 + 3 * 4 + 1 + 5 * 8);
 
-    /// Bytes of a row, without its elements of arrays: besides the above the series' id, times, flags, the
-    /// number and an offset.
-    pub(crate) const ROW_BYTES: usize = 8 + 16 + 4 + 17 + 8 + Self::FILL_BYTES;
+    /// Bytes of a row, without its elements of arrays: besides the above the series' id, times and the number.
+    pub(crate) const ROW_BYTES: usize = 8 + 16 + 9 + Self::FILL_BYTES;
 
     /// At least the bytes that rows take when their resource is filled in.
     pub(crate) fn unfilled_bytes(&self) -> usize {
@@ -126,11 +139,11 @@ impl MetricColumns {
         self.timestamp.push(point.timestamp.to_le_bytes());
         self.start_timestamp
             .push(point.start_timestamp.to_le_bytes());
-        self.flags.push(point.flags.to_le_bytes());
+        if point.flags != 0 {
+            self.flags.fill([0; 4], self.timestamp.rows() - 1);
+            self.flags.push(point.flags.to_le_bytes());
+        }
         self.number.push(point.number);
-        self.exemplars
-            .offsets
-            .end_row(self.exemplars.timestamp.rows());
     }
 
     /// Fills the columns that all points of a metric share, for those that have none yet.
@@ -146,93 +159,89 @@ impl MetricColumns {
     /// Fills what the points of a resource share, and what plain numbers do not have.
     pub(crate) fn end_resource(&mut self, service: &[u8]) -> Result<(), NotUtf8> {
         let rows = self.timestamp.rows();
+        self.flags.fill([0; 4], rows);
+        self.number.fill();
+        self.exemplars.fill(rows);
         self.distribution.fill(rows);
         self.service.push_run(service, rows - self.service.rows())
     }
 
-    /// The buckets and quantiles of the point that is being built, which has a distribution: those of
-    /// the points before are filled first.
-    pub(crate) fn begin_distribution(&mut self) -> &mut DistributionColumns {
-        self.distribution.fill(self.timestamp.rows());
-        &mut self.distribution
+    /// The distribution of the point that is being built, once what the points before have in common is filled; and
+    /// its exemplars.
+    pub(crate) fn begin_distribution(&mut self) -> (&mut DistributionColumns, PointExemplars<'_>) {
+        let row = self.timestamp.rows();
+        self.distribution.fill_common(row);
+        let exemplars = PointExemplars {
+            row,
+            columns: &mut self.exemplars,
+        };
+        (&mut self.distribution, exemplars)
     }
 
-    /// Ends an exemplar of the point that is being built; its attributes went to `exemplar_attributes`.
-    pub(crate) fn end_exemplar(&mut self, exemplar: &Exemplar) {
-        let exemplars = &mut self.exemplars;
-        exemplars.timestamp.push(exemplar.timestamp.to_le_bytes());
-        exemplars.number.push(exemplar.number);
-        exemplars.trace_id.push(exemplar.trace_id);
-        exemplars.span_id.push(exemplar.span_id);
-        exemplars.attributes.end_row();
+    /// Those of the point that is being built go there.
+    pub(crate) fn exemplars(&mut self) -> PointExemplars<'_> {
+        PointExemplars {
+            row: self.timestamp.rows(),
+            columns: &mut self.exemplars,
+        }
+    }
+}
+
+/// The exemplars of the point that is being built.
+pub(crate) struct PointExemplars<'a> {
+    row: usize,
+    columns: &'a mut Exemplars,
+}
+
+impl PointExemplars<'_> {
+    /// For one more, whose row is not ended before.
+    pub(crate) fn begin(&mut self) -> &mut Exemplars {
+        self.columns.fill(self.row);
+        self.columns
+    }
+}
+
+impl Exemplars {
+    /// Ends rows until there are `rows` rows; all but the first of them have none.
+    fn fill(&mut self, rows: usize) {
+        self.offsets.fill(self.timestamp.rows(), rows);
     }
 
-    pub(crate) fn exemplar_attributes(&mut self) -> &mut Attributes {
-        &mut self.exemplars.attributes
+    /// Appends an exemplar whose attributes were appended.
+    pub(crate) fn push(&mut self, exemplar: &Exemplar) {
+        self.timestamp.push(exemplar.timestamp.to_le_bytes());
+        self.number.push(exemplar.number);
+        self.number.fill();
+        self.trace_id.push(exemplar.trace_id);
+        self.span_id.push(exemplar.span_id);
+        self.attributes.end_row();
+    }
+
+    pub(crate) fn attributes(&mut self) -> &mut Attributes {
+        &mut self.attributes
     }
 }
 
 impl DistributionColumns {
-    /// Appends "none" until there are `rows` rows.
-    fn fill(&mut self, rows: usize) {
-        if self.given.rows() == rows {
-            return;
-        }
-        for column in [&mut self.count, &mut self.zero_count] {
+    /// Appends "none" to what all have until there are `rows` rows.
+    fn fill_common(&mut self, rows: usize) {
+        self.count.fill([0; 8], rows);
+        for column in [&mut self.sum, &mut self.min, &mut self.max] {
             column.fill([0; 8], rows);
-        }
-        for column in [
-            &mut self.sum,
-            &mut self.min,
-            &mut self.max,
-            &mut self.zero_threshold,
-        ] {
-            column.fill([0; 8], rows);
-        }
-        for column in [
-            &mut self.scale,
-            &mut self.positive_offset,
-            &mut self.negative_offset,
-        ] {
-            column.fill([0; 4], rows);
-        }
-        self.explicit_bounds.fill(rows);
-        for column in [
-            &mut self.bucket_counts,
-            &mut self.positive_counts,
-            &mut self.negative_counts,
-        ] {
-            column.fill(rows);
         }
         self.given.fill([0], rows);
-        let quantiles = self.quantiles.quantile.rows();
-        self.quantiles.offsets.fill(quantiles, rows);
     }
 
-    /// Doubles, each as its bytes, lowest first.
-    pub(crate) fn push_explicit_bounds(&mut self, bounds: &[[u8; 8]]) {
-        self.explicit_bounds.extend(bounds);
+    /// Appends "none" to all columns until there are `rows` rows.
+    fn fill(&mut self, rows: usize) {
+        self.fill_common(rows);
+        self.explicit.fill(rows);
+        self.exponential.fill(rows);
+        self.quantiles.fill(rows);
     }
 
-    /// Integers, each as its bytes, lowest first.
-    pub(crate) fn push_bucket_counts(&mut self, counts: &[[u8; 8]]) {
-        self.bucket_counts.extend(counts);
-    }
-
-    pub(crate) fn push_positive_count(&mut self, count: u64) {
-        self.positive_counts.push(count.to_le_bytes());
-    }
-
-    pub(crate) fn push_negative_count(&mut self, count: u64) {
-        self.negative_counts.push(count.to_le_bytes());
-    }
-
-    pub(crate) fn push_quantile(&mut self, quantile: f64, value: f64) {
-        self.quantiles.quantile.push(quantile.to_le_bytes());
-        self.quantiles.value.push(value.to_le_bytes());
-    }
-
-    /// Ends the row of a point whose buckets and quantiles were appended.
+    /// Ends the row of a point whose buckets or quantiles, of one kind, were begun and appended; those of the other
+    /// kinds are filled in later.
     pub(crate) fn end_row(&mut self, row: &Distribution) {
         let given = [row.sum, row.min, row.max]
             .iter()
@@ -246,8 +255,77 @@ impl DistributionColumns {
         self.min.push(bytes(row.min));
         self.max.push(bytes(row.max));
         self.given.push([given]);
-        self.explicit_bounds.end_row();
-        self.bucket_counts.end_row();
+    }
+
+    /// The buckets of the point that is being built.
+    pub(crate) fn begin_explicit(&mut self) -> &mut ExplicitColumns {
+        self.explicit.fill(self.count.rows());
+        &mut self.explicit
+    }
+
+    /// The buckets of the point that is being built.
+    pub(crate) fn begin_exponential(&mut self) -> &mut ExponentialColumns {
+        self.exponential.fill(self.count.rows());
+        &mut self.exponential
+    }
+
+    /// The quantiles of the point that is being built.
+    pub(crate) fn begin_quantiles(&mut self) -> &mut Quantiles {
+        self.quantiles.fill(self.count.rows());
+        &mut self.quantiles
+    }
+}
+
+impl ExplicitColumns {
+    /// Appends empty rows until there are `rows` rows.
+    fn fill(&mut self, rows: usize) {
+        self.bounds.fill(rows);
+        self.counts.fill(rows);
+    }
+
+    /// Doubles, each as its bytes, lowest first.
+    pub(crate) fn push_bounds(&mut self, bounds: &[[u8; 8]]) {
+        self.bounds.extend(bounds);
+    }
+
+    /// Integers, each as its bytes, lowest first.
+    pub(crate) fn push_counts(&mut self, counts: &[[u8; 8]]) {
+        self.counts.extend(counts);
+    }
+
+    /// Ends the row of a point whose bounds and counts were appended.
+    pub(crate) fn end_row(&mut self) {
+        self.bounds.end_row();
+        self.counts.end_row();
+    }
+}
+
+impl ExponentialColumns {
+    /// Appends empty rows until there are `rows` rows.
+    fn fill(&mut self, rows: usize) {
+        self.zero_count.fill([0; 8], rows);
+        self.zero_threshold.fill([0; 8], rows);
+        for column in [
+            &mut self.scale,
+            &mut self.positive_offset,
+            &mut self.negative_offset,
+        ] {
+            column.fill([0; 4], rows);
+        }
+        self.positive_counts.fill(rows);
+        self.negative_counts.fill(rows);
+    }
+
+    pub(crate) fn push_positive_count(&mut self, count: u64) {
+        self.positive_counts.push(count.to_le_bytes());
+    }
+
+    pub(crate) fn push_negative_count(&mut self, count: u64) {
+        self.negative_counts.push(count.to_le_bytes());
+    }
+
+    /// Ends the row of a point whose counts were appended.
+    pub(crate) fn end_row(&mut self, row: &Distribution) {
         self.scale.push(row.scale.to_le_bytes());
         self.zero_count.push(row.zero_count.to_le_bytes());
         self.zero_threshold.push(row.zero_threshold.to_le_bytes());
@@ -255,8 +333,22 @@ impl DistributionColumns {
         self.positive_counts.end_row();
         self.negative_offset.push(row.negative_offset.to_le_bytes());
         self.negative_counts.end_row();
-        self.quantiles
-            .offsets
-            .end_row(self.quantiles.quantile.rows());
+    }
+}
+
+impl Quantiles {
+    /// Appends empty rows until there are `rows` rows.
+    fn fill(&mut self, rows: usize) {
+        self.offsets.fill(self.quantile.rows(), rows);
+    }
+
+    pub(crate) fn push(&mut self, quantile: f64, value: f64) {
+        self.quantile.push(quantile.to_le_bytes());
+        self.value.push(value.to_le_bytes());
+    }
+
+    /// Ends the row of a point whose quantiles were appended.
+    pub(crate) fn end_row(&mut self) {
+        self.offsets.end_row(self.quantile.rows());
     }
 }

@@ -33,13 +33,15 @@ pub(crate) use column::{Buffer, Column};
 pub(crate) use fixed::{Arrays, Fixed, Integers, Offsets};
 pub(crate) use logs::{LogColumns, LogRow};
 pub(crate) use lowcard::{DICTIONARY_ENTRY_BYTES, LowCardinality};
-pub(crate) use metrics::{Distribution, Exemplar, MetricColumns, MetricKind, PointRow};
+pub(crate) use metrics::{
+    Distribution, Exemplar, MetricColumns, MetricKind, PointExemplars, PointRow,
+};
 pub(crate) use numbers::Number;
 pub(crate) use origin::{Origin, Scope};
 pub(crate) use resources::{ResourceId, ResourceRow, Resources};
 pub(crate) use row_attributes::RowAttributes;
 pub(crate) use seal::{ColumnSet, NANOS_AN_HOUR};
-pub(crate) use series::{Metric, MetricHash, Series, series_key};
+pub(crate) use series::{Metric, Series, SeriesKey, series_key};
 pub(crate) use set::Columns;
 pub(crate) use strings::Strings;
 pub(crate) use text::Text;

@@ -20,14 +20,14 @@ buffer_group! {
 impl Column for Events {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         let picked = self.offsets.pick(rows);
-        let (offsets, events) = (&picked.offsets[..], picked.elements());
-        block.array(offsets, &self.timestamp, events);
+        block.array(&picked, &self.timestamp);
         block.begin_column();
         LowCardinality::write_prefix(block);
-        block.offsets(offsets, self.name.rows(), false);
-        self.name.write_body(events, block);
-        self.attributes.write_within(Some(offsets), events, block);
-        block.array(offsets, &self.dropped_attributes, events);
+        block.offsets(&picked, false);
+        self.name.write_body(picked.elements(), block);
+        self.attributes
+            .write_within(Some(&picked), picked.elements(), block);
+        block.array(&picked, &self.dropped_attributes);
     }
 }
 
@@ -47,15 +47,15 @@ buffer_group! {
 impl Column for Links {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         let picked = self.offsets.pick(rows);
-        let (offsets, links) = (&picked.offsets[..], picked.elements());
-        block.array(offsets, &self.trace_id, links);
-        block.array(offsets, &self.span_id, links);
+        block.array(&picked, &self.trace_id);
+        block.array(&picked, &self.span_id);
         block.begin_column();
-        block.offsets(offsets, self.trace_state.rows(), false);
-        block.bulk(&self.trace_state.data(links));
-        block.array(offsets, &self.flags, links);
-        self.attributes.write_within(Some(offsets), links, block);
-        block.array(offsets, &self.dropped_attributes, links);
+        block.offsets(&picked, false);
+        block.bulk(&self.trace_state.data(picked.elements()));
+        block.array(&picked, &self.flags);
+        self.attributes
+            .write_within(Some(&picked), picked.elements(), block);
+        block.array(&picked, &self.dropped_attributes);
     }
 }
 
@@ -74,15 +74,14 @@ buffer_group! {
 impl Column for Exemplars {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         let picked = self.offsets.pick(rows);
-        let (offsets, exemplars) = (&picked.offsets[..], picked.elements());
-        block.array(offsets, &self.timestamp, exemplars);
-        block.array(offsets, &self.number.kind, exemplars);
-        block.array(offsets, &self.number.value, exemplars);
-        block.array(offsets, &self.number.int_remainder, exemplars);
-        block.array(offsets, &self.trace_id, exemplars);
-        block.array(offsets, &self.span_id, exemplars);
+        block.array(&picked, &self.timestamp);
+        block.array(&picked, &self.number.kind);
+        block.array(&picked, &self.number.value);
+        block.array(&picked, &self.number.int_remainder);
+        block.array(&picked, &self.trace_id);
+        block.array(&picked, &self.span_id);
         self.attributes
-            .write_within(Some(offsets), exemplars, block);
+            .write_within(Some(&picked), picked.elements(), block);
     }
 }
 
@@ -98,7 +97,7 @@ buffer_group! {
 impl Column for Quantiles {
     fn write(&self, rows: Picked<'_>, block: &mut BlockWriter<'_>) {
         let picked = self.offsets.pick(rows);
-        block.array(&picked.offsets, &self.quantile, picked.elements());
-        block.array(&picked.offsets, &self.value, picked.elements());
+        block.array(&picked, &self.quantile);
+        block.array(&picked, &self.value);
     }
 }

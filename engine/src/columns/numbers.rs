@@ -6,11 +6,11 @@ use super::Fixed;
 use super::column::column_group;
 
 column_group! {
-    /// See the module.
+    /// See the module. Remainders are filled in at the end.
     Numbers {
         kind: Fixed<1>,
         value: Fixed<8>,
-        int_remainder: Fixed<8>,
+        int_remainder: Fixed<8, true>,
     }
 }
 
@@ -37,9 +37,17 @@ impl Numbers {
                 (NumberType::Int, value, remainder as i64)
             }
         };
+        if remainder != 0 {
+            self.fill();
+            self.int_remainder.push(remainder.to_le_bytes());
+        }
         self.kind.push([kind as u8]);
         self.value.push(value.to_le_bytes());
-        self.int_remainder.push(remainder.to_le_bytes());
+    }
+
+    /// Fills in the remainders of those that have none.
+    pub(super) fn fill(&mut self) {
+        self.int_remainder.fill([0; 8], self.kind.rows());
     }
 }
 
@@ -60,6 +68,7 @@ mod tests {
         for int in &cases {
             numbers.push(Number::Int(*int));
         }
+        numbers.fill();
         let pairs = numbers.value.values().zip(numbers.int_remainder.values());
         for (int, (value, remainder)) in cases.into_iter().zip(pairs) {
             let (value, remainder) = (f64::from_le_bytes(value), i64::from_le_bytes(remainder));

@@ -3,9 +3,10 @@
 
 use std::hash::BuildHasher as _;
 
-use cityhash_102_rs::{city_hash_128, city_hash_128_seed};
+use cityhash_102_rs::city_hash_128;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use spanmill_schema::TableId;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::limits::SERIES_MAX;
 
@@ -61,15 +62,16 @@ pub(crate) struct Metric<'a> {
     pub(crate) scope: &'a Scope<'a>,
 }
 
-/// A hash of all that tells a metric from others, resource and scope included.
-pub(crate) type MetricHash = [u8; 16];
-/// A hash of a metric and of a point's attributes as they were encoded.
-pub(crate) type SeriesKey = u128;
+/// A hash of all that tells a metric from others, resource and scope included; part of what is stored.
+type MetricHash = [u8; 16];
+/// A hash of a metric and of a point's attributes as they were encoded: what a series is remembered by. It is cheap, and
+/// two series meet in it as seldom as in their ids, which have as many bits.
+pub(crate) type SeriesKey = u64;
 
-/// The key of a series, from its metric's hash and its point's encoded attributes.
+/// The key of a series, from its metric's and its point's encoded attributes.
 #[inline]
-pub(crate) fn series_key(metric: &MetricHash, encoded: &[u8]) -> SeriesKey {
-    city_hash_128_seed(encoded, u128::from_le_bytes(*metric))
+pub(crate) fn series_key(metric: SeriesKey, encoded: &[u8]) -> SeriesKey {
+    xxh3_64_with_seed(encoded, metric)
 }
 
 struct Remembered {
@@ -78,6 +80,8 @@ struct Remembered {
     /// Days (UTC, since 1970) that rows were written for, and all between them.
     first_day: u16,
     last_day: u16,
+    /// Bytes of the encoded attributes.
+    length: u32,
 }
 
 /// See the module.
@@ -129,16 +133,21 @@ impl Metric<'_> {
         DICTIONARY_ENTRY_BYTES + self.name.len()
     }
 
+    /// What tells the metric from others, from the same of its scope.
+    pub(crate) fn key(&self, scope: SeriesKey) -> SeriesKey {
+        let MetricKind {
+            kind,
+            temporality,
+            monotonic,
+        } = self.kind;
+        let kind = u32::from_le_bytes([kind as u8, temporality, u8::from(monotonic), 0]);
+        let key = scope.wrapping_add(kind.into());
+        series_key(series_key(key, self.name), self.unit)
+    }
+
     /// See [`MetricHash`]. `room` is overwritten.
-    pub(crate) fn hash(&self, room: &mut Vec<u8>) -> MetricHash {
-        room.clear();
-        room.extend_from_slice(&self.resource.to_le_bytes());
-        push_text(room, self.scope.name);
-        push_text(room, self.scope.version);
-        push_text(room, self.scope.schema_url);
-        let mut attributes: Vec<_> = self.scope.attributes.iter().collect();
-        sort_attributes(&mut attributes);
-        push_attributes(room, &attributes);
+    fn hash(&self, room: &mut Vec<u8>) -> MetricHash {
+        self.scope.push(self.resource, room);
         push_text(room, self.name);
         push_text(room, self.unit);
         room.extend_from_slice(&[
@@ -147,6 +156,26 @@ impl Metric<'_> {
             u8::from(self.kind.monotonic),
         ]);
         city_hash_128(room).to_le_bytes()
+    }
+}
+
+impl Scope<'_> {
+    /// What tells the scope of a resource from others. `room` is overwritten.
+    pub(crate) fn key(&self, resource: ResourceId, room: &mut Vec<u8>) -> SeriesKey {
+        self.push(resource, room);
+        xxh3_64(room)
+    }
+
+    /// Overwrites `room` with all that tells it from others.
+    fn push(&self, resource: ResourceId, room: &mut Vec<u8>) {
+        room.clear();
+        room.extend_from_slice(&resource.to_le_bytes());
+        push_text(room, self.name);
+        push_text(room, self.version);
+        push_text(room, self.schema_url);
+        let mut attributes: Vec<_> = self.attributes.iter().collect();
+        sort_attributes(&mut attributes);
+        push_attributes(room, &attributes);
     }
 }
 
@@ -170,6 +199,13 @@ impl Series {
         self.remembered_max = series_max;
     }
 
+    /// The key of the series that is likely to come next, and the length of its encoded attributes.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<(SeriesKey, usize)> {
+        let next = self.remembered.get(self.last + 1)?;
+        Some((next.key, next.length as usize))
+    }
+
     /// The id of a series whose row was written for the day of `timestamp` (Unix nanoseconds).
     #[inline]
     pub(crate) fn known(&mut self, key: SeriesKey, timestamp: u64) -> Option<u64> {
@@ -190,17 +226,18 @@ impl Series {
         Some(*place as usize)
     }
 
-    /// Adds the row of a series with a point at `timestamp` and remembers it. `room` is overwritten.
+    /// Adds the row of a series with a point at `timestamp` and remembers it. Its encoded attributes take `length`
+    /// bytes; `room` is overwritten.
     pub(crate) fn add(
         &mut self,
         key: SeriesKey,
         metric: &Metric<'_>,
-        hash: &MetricHash,
+        length: usize,
         attributes: &[OwnedAttribute],
         timestamp: u64,
         room: &mut Vec<u8>,
     ) -> Result<u64, NotUtf8> {
-        let id = identity(hash, attributes, room);
+        let id = identity(&metric.hash(room), attributes, room);
         let day = day(timestamp);
         let columns = &mut self.columns;
         columns.id.push(id.to_le_bytes());
@@ -218,11 +255,11 @@ impl Series {
         columns.attributes.push_run(attributes, 1)?;
         columns.first_day.push(day.to_le_bytes());
         columns.last_day.push(day.to_le_bytes());
-        self.remember(key, id, day);
+        self.remember(key, length as u32, id, day);
         Ok(id)
     }
 
-    fn remember(&mut self, key: SeriesKey, id: u64, day: u16) {
+    fn remember(&mut self, key: SeriesKey, length: u32, id: u64, day: u16) {
         if self.remembered.len() >= self.remembered_max {
             self.forget();
         }
@@ -242,6 +279,7 @@ impl Series {
             id,
             first_day: day,
             last_day: day,
+            length,
         });
         let (remembered, hasher) = (&self.remembered, &self.hasher);
         let hash_of = |place: &u32| hasher.hash_one(remembered[*place as usize].key);
@@ -402,13 +440,13 @@ mod tests {
         let room = &mut Vec::new();
         let mut ids = Vec::new();
         for key in 0..5_u8 {
-            let hash = [key; 16];
-            let id = series.add(key.into(), &metric, &hash, &[], 0, room);
+            let attributes = [attribute(&format!("{key}"), ValueType::Int)];
+            let id = series.add(key.into(), &metric, 0, &attributes, 0, room);
             ids.push(Some(id.unwrap()));
         }
         for order in [&[0, 1, 2, 3, 4][..], &[4, 2, 0, 1, 3], &[0, 2, 3, 4, 0, 0]] {
             for key in order {
-                assert_eq!(series.known(*key as u128, 0), ids[*key]);
+                assert_eq!(series.known(*key as u64, 0), ids[*key]);
             }
         }
         assert_eq!(series.known(5, 0), None);
@@ -428,7 +466,7 @@ mod tests {
         let room = &mut Vec::new();
         let mut add = |series: &mut Series, key, day: u64| {
             series
-                .add(key, &metric, &[0; 16], &[], day * NANOS_A_DAY, room)
+                .add(key, &metric, 0, &[], day * NANOS_A_DAY, room)
                 .unwrap()
         };
         let id = add(&mut series, 1, 10);

@@ -114,9 +114,11 @@ impl Columns {
         let bytes = self.bytes();
         // What a large one doubles to would be there beside its columns.
         let large = bytes > 2 * CHUNK_BYTES;
-        if large {
-            chunk.reserve(bytes);
-        }
+        chunk.reserve(match large {
+            true => bytes,
+            // About what they are packed to.
+            false => bytes / 4,
+        });
         let Columns {
             tables, compressor, ..
         } = self;

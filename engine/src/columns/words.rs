@@ -73,7 +73,7 @@ impl Packer<'_> {
             let literals = DIFFERS_MAX - differs.leading_zeros() as usize / 8;
             let (from, to) = (start + literals, span.start + index * WORD);
             let length = to - from - MATCH_MIN;
-            done.packed = if done.plain == start && length < LONG {
+            done.packed = if done.plain == start && length < LONG + 255 {
                 self.short_sequence(done.packed, value, literals, length)
             } else {
                 self.sequence(done, from, length)
@@ -86,12 +86,13 @@ impl Packer<'_> {
     /// The lowest bytes of a value, and a match. Gives where it ends, as all of these do.
     #[inline(always)]
     fn short_sequence(&mut self, at: usize, value: u64, literals: usize, length: usize) -> usize {
-        // Token, up to four literals and the offset fit eight bytes.
-        let token = (literals << 4 | length) as u64;
+        // Token, up to four literals, the offset and one further byte of the length fit eight bytes.
+        let token = (literals << 4 | length.min(LONG)) as u64;
         let text = value & ((1 << (8 * literals)) - 1);
-        let bytes = token | text << 8 | (WORD as u64) << (8 * literals + 8);
+        let offset = WORD as u64 | (length.wrapping_sub(LONG) as u64 & 0xff) << 16;
+        let bytes = token | text << 8 | offset << (8 * literals + 8);
         self.packed[at..at + WORD].copy_from_slice(&bytes.to_le_bytes());
-        at + literals + 3
+        at + literals + 3 + usize::from(length >= LONG)
     }
 
     /// Literals up to `from`, and a match.
@@ -131,8 +132,18 @@ impl Packer<'_> {
 #[inline(always)]
 fn equal(words: &[[u8; WORD]], word: [u8; WORD]) -> usize {
     let mut count = 0;
-    while words[count..].first_chunk() == Some(&[word; AT_ONCE]) {
-        count += AT_ONCE;
+    while let Some(next) = words[count..].first_chunk::<AT_ONCE>() {
+        // Where a short run ends is not to be foreseen: no branch tries to.
+        let mut all = 1;
+        let mut run = 0;
+        for next in next {
+            all &= usize::from(*next == word);
+            run += all;
+        }
+        count += run;
+        if all == 0 {
+            return count;
+        }
     }
     while words.get(count) == Some(&word) {
         count += 1;

@@ -10,7 +10,7 @@ use super::points::{OfMetric, exponential_point, histogram_point, number_point, 
 use super::request::{Place, Rows, Walk, partitions};
 use super::resource::repeated_bytes;
 use super::value::{Merged, owned_attribute};
-use super::wire::Reader;
+use super::wire::{Reader, VARINT, WireType};
 use super::{DecodeError, small_enum, utf8};
 use crate::columns::{
     ColumnSet as _, Metric, MetricColumns, MetricKind, OwnedAttribute, ResourceId, Scope,
@@ -87,18 +87,25 @@ fn metric(
     if head.metadata_bytes > 0 {
         walk.own_bytes(head.metadata_bytes, columns)?;
     }
+    let guess = match walk.guesses {
+        true => data.guess_kind(),
+        false => None,
+    };
     let metric = Metric {
         name: utf8(head.name)?,
         unit: utf8(head.unit)?,
         description: utf8(head.description)?,
         metadata: head.read_metadata(message, &mut walk.text)?,
-        kind: data.read_kind()?,
+        kind: match guess {
+            Some(kind) => kind,
+            None => data.read_kind()?,
+        },
         resource: place.resource,
         service: place.service,
         scope: place.scope,
     };
     let of = OfMetric {
-        hash: metric.hash(&mut walk.room),
+        key: metric.key(place.key),
         repeated: repeated_bytes(&metric.metadata) + repeated_bytes(&place.scope.attributes),
         metric: &metric,
     };
@@ -109,6 +116,7 @@ fn metric(
         MetricType::Summary => (summary_point, &SUMMARY_POINT),
     };
     let before = columns.rows();
+    let mut seen = data.kind();
     for part in data.message.parts() {
         let mut reader = Reader::new(part);
         while let Some((field, wire)) = reader.tag()? {
@@ -121,9 +129,12 @@ fn metric(
                     };
                     walk.step(columns, || 1, read)?;
                 }
-                _ => reader.skip(field, wire)?,
+                _ => read_kind(&mut seen, field, wire, &mut reader)?,
             }
         }
+    }
+    if seen != metric.kind {
+        return Err(DecodeError::GuessedWrong);
     }
     walk.repeat(metric.name.len(), partitions(columns, before))?;
     walk.grow(metric.name_bytes(), columns)?;
@@ -198,27 +209,66 @@ impl Message<'_> {
     }
 }
 
+/// Reads what a field says of the kind, or passes over it.
+#[inline]
+fn read_kind(
+    kind: &mut MetricKind,
+    field: u32,
+    wire: WireType,
+    reader: &mut Reader<'_>,
+) -> Result<(), DecodeError> {
+    match (kind.kind, field) {
+        (MetricType::Sum | MetricType::Histogram | MetricType::ExponentialHistogram, 2) => {
+            kind.temporality = small_enum(reader.varint(wire)?);
+        }
+        (MetricType::Sum, 3) => kind.monotonic = reader.varint(wire)? != 0,
+        _ => reader.skip(field, wire)?,
+    }
+    Ok(())
+}
+
 impl Data<'_> {
-    fn read_kind(&self) -> Result<MetricKind, DecodeError> {
-        let mut kind = MetricKind {
+    /// The kind before anything is read of it.
+    fn kind(&self) -> MetricKind {
+        MetricKind {
             kind: self.kind,
             temporality: 0,
             monotonic: false,
-        };
+        }
+    }
+
+    fn read_kind(&self) -> Result<MetricKind, DecodeError> {
+        let mut kind = self.kind();
         for part in self.message.parts() {
             let mut reader = Reader::new(part);
             while let Some((field, wire)) = reader.tag()? {
-                match (self.kind, field) {
-                    (
-                        MetricType::Sum | MetricType::Histogram | MetricType::ExponentialHistogram,
-                        2,
-                    ) => kind.temporality = small_enum(reader.varint(wire)?),
-                    (MetricType::Sum, 3) => kind.monotonic = reader.varint(wire)? != 0,
-                    _ => reader.skip(field, wire)?,
-                }
+                read_kind(&mut kind, field, wire, &mut reader)?;
             }
         }
         Ok(kind)
+    }
+
+    /// The kind by the message's last bytes, where senders have it: behind all points.
+    fn guess_kind(&self) -> Option<MetricKind> {
+        const TEMPORALITY: u8 = 2 << 3 | VARINT;
+        const MONOTONIC: u8 = 3 << 3 | VARINT;
+        let kind = self.kind();
+        let Merged::Whole(message) = self.message else {
+            return None;
+        };
+        let (temporality, monotonic) = match (self.kind, message) {
+            (MetricType::Gauge | MetricType::Summary, _) => (0, false),
+            (MetricType::Sum, [.., TEMPORALITY, temporality, MONOTONIC, monotonic]) => {
+                (*temporality, *monotonic != 0)
+            }
+            (_, [.., TEMPORALITY, temporality]) => (*temporality, false),
+            _ => return None,
+        };
+        Some(MetricKind {
+            temporality,
+            monotonic,
+            ..kind
+        })
     }
 
     /// How many points there are; of broken bytes, those before they break.

@@ -123,6 +123,9 @@ pub(crate) enum DecodeError {
     /// Protobuf merges such fields; nobody sends them, and remembering them would cost memory.
     #[error("a field that comes once at most comes more than {PARTS_MAX} times in one message")]
     TooManyParts,
+    /// What was guessed of fields that come last is wrong: for `walk_once`, which walks again without guesses.
+    #[error("fields come in an order that was not foreseen")]
+    GuessedWrong,
 }
 
 /// Levels of arrays and maps inside an attribute value. protobuf's own libraries stop at 100 levels of
@@ -152,7 +155,8 @@ impl DecodeError {
             DecodeError::Wire(_)
             | DecodeError::ScopeTooLarge
             | DecodeError::ColumnsTooLarge { .. } => true,
-            DecodeError::NotUtf8
+            DecodeError::GuessedWrong
+            | DecodeError::NotUtf8
             | DecodeError::IdLength { .. }
             | DecodeError::IdZero { .. }
             | DecodeError::Time { .. }
@@ -201,10 +205,31 @@ pub(crate) fn walk_once(
     arrival: Arrival,
     rejected: Option<Rejected>,
 ) -> Result<Rejected, DecodeError> {
+    let guesses = rejected.is_none();
+    match walk_by(guesses, signal, body, columns, arrival, rejected) {
+        Err(DecodeError::GuessedWrong) => {
+            columns.roll_back_request();
+            columns.begin_request();
+            walk_by(false, signal, body, columns, arrival, None)
+        }
+        walked => walked,
+    }
+}
+
+/// See [`Walk::guesses`].
+fn walk_by(
+    guesses: bool,
+    signal: Signal,
+    body: &[u8],
+    columns: &mut Columns,
+    arrival: Arrival,
+    rejected: Option<Rejected>,
+) -> Result<Rejected, DecodeError> {
     let Columns {
         resources, series, ..
     } = columns;
     let mut walk = Walk::new(resources, series, arrival, rejected);
+    walk.guesses = guesses;
     match signal {
         Signal::Traces => walk.request(body, &mut columns.traces)?,
         Signal::Logs => walk.request(body, &mut columns.logs)?,

@@ -6,14 +6,14 @@ use super::value::{attribute, owned_attribute};
 use super::wire::{BYTES, Reader, WireError, WireType};
 use super::{DecodeError, storable_time};
 use crate::columns::{
-    Distribution, Exemplar, Metric, MetricColumns, MetricHash, Number, PointRow, push_varint,
-    series_key,
+    Distribution, Exemplar, Metric, MetricColumns, Number, PointExemplars, PointRow, Series,
+    SeriesKey, push_varint, series_key,
 };
 
 /// What each point needs of its metric.
 pub(super) struct OfMetric<'a> {
     pub(super) metric: &'a Metric<'a>,
-    pub(super) hash: MetricHash,
+    pub(super) key: SeriesKey,
     /// About the bytes that each row of a series repeats.
     pub(super) repeated: usize,
 }
@@ -29,14 +29,19 @@ pub(super) fn number_point(
     let mut row = PointRow::default();
     let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut reader = Reader::new(message);
+    times(&mut row, &mut reader);
     while let Some((field, wire)) = reader.tag()? {
         match field {
             2 => row.start_timestamp = reader.fixed64(wire)?,
             3 => row.timestamp = reader.fixed64(wire)?,
             4 => row.number = Number::Double(double(&mut reader, wire)?),
-            5 => exemplar(reader.bytes(wire)?, columns, &mut walk.text)?,
+            5 => exemplar(
+                reader.bytes(wire)?,
+                &mut columns.exemplars(),
+                &mut walk.text,
+            )?,
             6 => row.number = Number::Int(reader.fixed64(wire)? as i64),
-            ATTRIBUTES => attributes.add(reader.bytes(wire)?, reader.left()),
+            ATTRIBUTES => attributes.read(wire, &mut reader, of, walk.series)?,
             8 => row.flags = reader.varint(wire)? as u32,
             _ => reader.skip(field, wire)?,
         }
@@ -51,38 +56,32 @@ pub(super) fn histogram_point(
     columns: &mut MetricColumns,
     walk: &mut Walk<'_>,
 ) -> Result<(), DecodeError> {
-    const EXEMPLARS: u32 = 8;
     const ATTRIBUTES: u32 = 9;
-    let mut has_exemplars = false;
     let mut row = PointRow::default();
     let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut values = Distribution::default();
-    let buckets = columns.begin_distribution();
+    let (distribution, mut exemplars) = columns.begin_distribution();
+    let buckets = distribution.begin_explicit();
     let mut reader = Reader::new(message);
-    // Exemplars lie in other columns: they are read when the buckets are done.
+    times(&mut row, &mut reader);
     while let Some((field, wire)) = reader.tag()? {
         match field {
             2 => row.start_timestamp = reader.fixed64(wire)?,
             3 => row.timestamp = reader.fixed64(wire)?,
             4 => values.count = reader.fixed64(wire)?,
             5 => values.sum = Some(double(&mut reader, wire)?),
-            6 => buckets.push_bucket_counts(reader.fixed64s(wire)?),
-            7 => buckets.push_explicit_bounds(reader.fixed64s(wire)?),
-            EXEMPLARS => {
-                reader.bytes(wire)?;
-                has_exemplars = true;
-            }
-            ATTRIBUTES => attributes.add(reader.bytes(wire)?, reader.left()),
+            6 => buckets.push_counts(reader.fixed64s(wire)?),
+            7 => buckets.push_bounds(reader.fixed64s(wire)?),
+            8 => exemplar(reader.bytes(wire)?, &mut exemplars, &mut walk.text)?,
+            ATTRIBUTES => attributes.read(wire, &mut reader, of, walk.series)?,
             10 => row.flags = reader.varint(wire)? as u32,
             11 => values.min = Some(double(&mut reader, wire)?),
             12 => values.max = Some(double(&mut reader, wire)?),
             _ => reader.skip(field, wire)?,
         }
     }
-    buckets.end_row(&values);
-    if has_exemplars {
-        exemplars(message, EXEMPLARS, columns, &mut walk.text)?;
-    }
+    buckets.end_row();
+    distribution.end_row(&values);
     end_point(row, &attributes, of, columns, walk)
 }
 
@@ -94,16 +93,15 @@ pub(super) fn exponential_point(
     walk: &mut Walk<'_>,
 ) -> Result<(), DecodeError> {
     const ATTRIBUTES: u32 = 1;
-    const EXEMPLARS: u32 = 11;
-    let mut has_exemplars = false;
     let mut row = PointRow::default();
     let mut attributes = Encoded::new(message, ATTRIBUTES);
     let mut values = Distribution::default();
-    let buckets = columns.begin_distribution();
+    let (distribution, mut exemplars) = columns.begin_distribution();
+    let buckets = distribution.begin_exponential();
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag()? {
         match field {
-            ATTRIBUTES => attributes.add(reader.bytes(wire)?, reader.left()),
+            ATTRIBUTES => attributes.read(wire, &mut reader, of, walk.series)?,
             2 => row.start_timestamp = reader.fixed64(wire)?,
             3 => row.timestamp = reader.fixed64(wire)?,
             4 => values.count = reader.fixed64(wire)?,
@@ -119,10 +117,7 @@ pub(super) fn exponential_point(
                 exponential_buckets(message, offset, |count| buckets.push_negative_count(count))?;
             }
             10 => row.flags = reader.varint(wire)? as u32,
-            EXEMPLARS => {
-                reader.bytes(wire)?;
-                has_exemplars = true;
-            }
+            11 => exemplar(reader.bytes(wire)?, &mut exemplars, &mut walk.text)?,
             12 => values.min = Some(double(&mut reader, wire)?),
             13 => values.max = Some(double(&mut reader, wire)?),
             14 => values.zero_threshold = double(&mut reader, wire)?,
@@ -130,9 +125,7 @@ pub(super) fn exponential_point(
         }
     }
     buckets.end_row(&values);
-    if has_exemplars {
-        exemplars(message, EXEMPLARS, columns, &mut walk.text)?;
-    }
+    distribution.end_row(&values);
     end_point(row, &attributes, of, columns, walk)
 }
 
@@ -150,8 +143,10 @@ pub(super) fn summary_point(
         sum: Some(0.0),
         ..Distribution::default()
     };
-    let quantiles = columns.begin_distribution();
+    let (distribution, _) = columns.begin_distribution();
+    let quantiles = distribution.begin_quantiles();
     let mut reader = Reader::new(message);
+    times(&mut row, &mut reader);
     while let Some((field, wire)) = reader.tag()? {
         match field {
             2 => row.start_timestamp = reader.fixed64(wire)?,
@@ -160,15 +155,27 @@ pub(super) fn summary_point(
             5 => values.sum = Some(double(&mut reader, wire)?),
             6 => {
                 let (quantile, value) = value_at_quantile(reader.bytes(wire)?)?;
-                quantiles.push_quantile(quantile, value);
+                quantiles.push(quantile, value);
             }
-            ATTRIBUTES => attributes.add(reader.bytes(wire)?, reader.left()),
+            ATTRIBUTES => attributes.read(wire, &mut reader, of, walk.series)?,
             8 => row.flags = reader.varint(wire)? as u32,
             _ => reader.skip(field, wire)?,
         }
     }
-    quantiles.end_row(&values);
+    quantiles.end_row();
+    distribution.end_row(&values);
     end_point(row, &attributes, of, columns, walk)
+}
+
+/// Reads the times, with which nearly every point begins.
+#[inline]
+fn times(row: &mut PointRow, reader: &mut Reader<'_>) {
+    if let Some(time) = reader.fixed64_of(2) {
+        row.start_timestamp = time;
+    }
+    if let Some(time) = reader.fixed64_of(3) {
+        row.timestamp = time;
+    }
 }
 
 /// The attributes of a point as they are encoded. Nearly always they lie one behind the other, and are hashed there.
@@ -180,6 +187,8 @@ struct Encoded<'m> {
     end: usize,
     /// Something else lies between them.
     is_scattered: bool,
+    /// Of the series, once it is known that these are its attributes.
+    key: Option<SeriesKey>,
 }
 
 impl<'m> Encoded<'m> {
@@ -190,6 +199,7 @@ impl<'m> Encoded<'m> {
             start: 0,
             end: 0,
             is_scattered: false,
+            key: None,
         }
     }
 
@@ -197,9 +207,48 @@ impl<'m> Encoded<'m> {
         (self.field as u8) << 3 | BYTES
     }
 
+    /// Reads the attribute whose tag was read. When it and what follows are those of the series that is likely to come
+    /// next, all of them are read at once.
+    #[inline]
+    fn read(
+        &mut self,
+        wire: WireType,
+        reader: &mut Reader<'m>,
+        of: &OfMetric<'_>,
+        series: &Series,
+    ) -> Result<(), WireError> {
+        if self.start == 0
+            && let start = reader.left() + 1
+            && let Some((key, length)) = self.is_next(start, of, series)
+        {
+            (self.start, self.end) = (start, start - length);
+            self.key = Some(key);
+            return reader.pass(length - 1);
+        }
+        self.add(reader.bytes(wire)?, reader.left());
+        Ok(())
+    }
+
+    /// The key of the series that is likely to come next, and the length of its attributes, if they begin `start` bytes
+    /// before the end of the point. Bytes that were attributes once are attributes again.
+    #[inline]
+    fn is_next(
+        &self,
+        start: usize,
+        of: &OfMetric<'_>,
+        series: &Series,
+    ) -> Option<(SeriesKey, usize)> {
+        let (key, length) = series.next()?;
+        let rest = &self.point[self.point.len() - start..];
+        let encoded = rest.get(..length)?;
+        let is_it = encoded.first() == Some(&self.tag()) && series_key(of.key, encoded) == key;
+        is_it.then_some((key, length))
+    }
+
     /// Adds the attribute that ends `left` bytes before the end of the point.
     #[inline]
     fn add(&mut self, attribute: &[u8], left: usize) {
+        self.key = None;
         // One byte of tag, one or two of length. Were there more, one of the length's would be found where the tag
         // must be, and that is none: only the last byte of a varint is below 0x80.
         let head = if attribute.len() < 0x80 { 2 } else { 3 };
@@ -267,7 +316,10 @@ fn end_point(
         .check(row.timestamp, "data_point.time_unix_nano")?;
     row.timestamp = storable_time(row.timestamp);
     row.start_timestamp = storable_time(row.start_timestamp);
-    let key = series_key(&of.hash, attributes.bytes(&mut walk.room)?);
+    let key = match attributes.key {
+        Some(key) => key,
+        None => series_key(of.key, attributes.bytes(&mut walk.room)?),
+    };
     row.series_id = match walk.series.known(key, row.timestamp) {
         Some(id) => id,
         None => {
@@ -279,35 +331,20 @@ fn end_point(
             attributes.each(|attribute| owned_attribute(attribute, text, &mut owned))?;
             walk.repeat(of.repeated, 1)?;
             let (series, room) = (&mut *walk.series, &mut walk.room);
-            series.add(key, of.metric, &of.hash, &owned, row.timestamp, room)?
+            let length = attributes.bytes(room)?.len();
+            series.add(key, of.metric, length, &owned, row.timestamp, room)?
         }
     };
     columns.end_point(&row);
     Ok(())
 }
 
-fn exemplars(
-    point: &[u8],
-    field_number: u32,
-    columns: &mut MetricColumns,
-    text: &mut Vec<u8>,
-) -> Result<(), DecodeError> {
-    let mut reader = Reader::new(point);
-    while let Some((field, wire)) = reader.tag()? {
-        if field == field_number {
-            exemplar(reader.bytes(wire)?, columns, text)?;
-        } else {
-            reader.skip(field, wire)?;
-        }
-    }
-    Ok(())
-}
-
 fn exemplar(
     message: &[u8],
-    columns: &mut MetricColumns,
+    exemplars: &mut PointExemplars<'_>,
     text: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
+    let exemplars = exemplars.begin();
     let mut row = Exemplar::default();
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag()? {
@@ -319,12 +356,12 @@ fn exemplar(
             6 => row.number = Number::Int(reader.fixed64(wire)? as i64),
             7 => {
                 let (key, value) = attribute(reader.bytes_and_behind(wire)?, text)?;
-                columns.exemplar_attributes().push(key, value)?;
+                exemplars.attributes().push(key, value)?;
             }
             _ => reader.skip(field, wire)?,
         }
     }
-    columns.end_exemplar(&row);
+    exemplars.push(&row);
     Ok(())
 }
 

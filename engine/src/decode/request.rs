@@ -9,9 +9,11 @@ use super::allowance::Allowance;
 use super::rejected::Rejected;
 use super::resource::{read_scope, repeated_bytes, resolve};
 use super::value::Merged;
-use super::wire::{Reader, WireType};
+use super::wire::{BYTES, Reader, WireType};
 use super::{Arrival, DecodeError, SCOPE_BYTES_MAX};
-use crate::columns::{Buffer as _, ColumnSet, NANOS_AN_HOUR, ResourceId, Resources, Scope, Series};
+use crate::columns::{
+    Buffer as _, ColumnSet, NANOS_AN_HOUR, ResourceId, Resources, Scope, Series, SeriesKey,
+};
 
 /// One signal's columns, as the common walk fills them.
 pub(super) trait Rows: ColumnSet + Sized {
@@ -48,6 +50,8 @@ pub(super) struct Place<'a> {
     pub(super) service: &'a [u8],
     /// Empty for rows that hold it: they get it in the end.
     pub(super) scope: &'a Scope<'a>,
+    /// What tells the scope and its resource from others; for rows that do not hold them.
+    pub(super) key: SeriesKey,
 }
 
 /// The walk over one request.
@@ -62,6 +66,11 @@ pub(super) struct Walk<'c> {
     /// `Some` when bad rows are left out one by one, which costs more; `None` when the first bad one ends
     /// the walk.
     pub(super) rejected: Option<Rejected>,
+    /// Whether a message's last fields may be guessed instead of looked for behind all others. A guess that turns
+    /// out to be wrong is an error of its own, and all of it is walked again.
+    pub(super) guesses: bool,
+    /// That of the last scope, which is the guess for the next one.
+    schema_url: Vec<u8>,
     /// Bytes of what this request has once and is stored with each row, series or block.
     repeated: usize,
     pub(super) allowance: Allowance,
@@ -81,6 +90,8 @@ impl<'c> Walk<'c> {
             text: Vec::new(),
             room: Vec::new(),
             rejected,
+            guesses: false,
+            schema_url: Vec::new(),
             repeated: 0,
             allowance: Allowance::default(),
         }
@@ -147,22 +158,36 @@ impl<'c> Walk<'c> {
         rows: &mut R,
     ) -> Result<(), DecodeError> {
         let owned = self.owned();
-        let place = |scope| Place {
+        let place = |scope, key| Place {
             resource,
             service,
             scope,
+            key,
         };
         if !R::HOLD_SCOPE {
-            let (scope, schema_url) = look_ahead(message)?;
-            self.own(scope.parts(), 3, rows)?;
-            let scope = read_scope(&scope, schema_url)?;
-            self.items(message, &place(&scope), rows)?;
+            let (head, schema_url) = match self.guess_head(message) {
+                Some(guess) => guess,
+                None => look_ahead(message)?,
+            };
+            self.own(head.parts(), 3, rows)?;
+            let scope = read_scope(&head, schema_url)?;
+            self.schema_url.clear();
+            // A length of one byte is looked for.
+            if schema_url.len() < 0x80 {
+                self.schema_url.extend_from_slice(schema_url);
+            }
+            let key = scope.key(resource, &mut self.room);
+            let (seen, seen_url) = self.items(message, &place(&scope, key), rows)?;
+            if seen.parts() != head.parts() || seen_url != schema_url {
+                return Err(DecodeError::GuessedWrong);
+            }
             self.disown(owned);
             return Ok(());
         }
         // A look ahead would touch every row's memory once more.
         let before = rows.rows();
-        let (scope, schema_url) = self.items(message, &place(&Scope::default()), rows)?;
+        let none = Scope::default();
+        let (scope, schema_url) = self.items(message, &place(&none, 0), rows)?;
         self.own(scope.parts(), 3, rows)?;
         let scope = read_scope(&scope, schema_url)?;
         let times = rows.rows() - before;
@@ -171,6 +196,25 @@ impl<'c> Walk<'c> {
         self.grow(scope.stored_bytes(times), rows)?;
         self.disown(owned);
         rows.end_scope(&scope)
+    }
+
+    /// The head of a scope that comes first in its message, if the message ends with the last scope's schema URL.
+    fn guess_head<'m>(&self, message: &'m [u8]) -> Option<Head<'m>> {
+        let schema_url = &self.schema_url[..];
+        if !self.guesses || schema_url.is_empty() {
+            return None;
+        }
+        let (rest, url) = message.split_at_checked(message.len().checked_sub(schema_url.len())?)?;
+        // Its tag and length come before it.
+        let head = [3 << 3 | BYTES, u8::try_from(url.len()).ok()?];
+        if url != schema_url || !rest.ends_with(&head) {
+            return None;
+        }
+        let mut reader = Reader::new(message);
+        let (1, wire) = reader.tag().ok()?? else {
+            return None;
+        };
+        Some((Merged::Whole(reader.bytes(wire).ok()?), url))
     }
 
     /// Reads the items in a scope, and gives what else there is.

@@ -117,6 +117,24 @@ impl<'a> Reader<'a> {
         Ok((field, behind))
     }
 
+    /// The next field's value if it is this one, below 16, of 64 bits; else nothing is read.
+    #[inline]
+    pub(crate) fn fixed64_of(&mut self, field: u8) -> Option<u64> {
+        let ([tag, value @ ..], rest) = self.rest.split_first_chunk::<9>()?;
+        if *tag != field << 3 | FIXED64 {
+            return None;
+        }
+        self.rest = rest;
+        Some(u64::from_le_bytes(*value))
+    }
+
+    /// Passes over fields that are known to take so many bytes.
+    #[inline]
+    pub(crate) fn pass(&mut self, length: usize) -> Result<(), WireError> {
+        self.rest = self.rest.get(length..).ok_or(WireError::Truncated)?;
+        Ok(())
+    }
+
     /// The values of a repeated 64-bit field, packed or one: their bytes, lowest first.
     #[inline]
     pub(crate) fn fixed64s(&mut self, found: WireType) -> Result<&'a [[u8; 8]], WireError> {
@@ -201,6 +219,12 @@ impl<'a> Reader<'a> {
     }
 
     fn long_varint(&mut self) -> Result<u64, WireError> {
+        if let Some(bytes) = self.rest.first_chunk()
+            && let Some((value, length)) = varint_of(u64::from_le_bytes(*bytes))
+        {
+            self.rest = &self.rest[length..];
+            return Ok(value);
+        }
         let mut value = 0;
         for (index, &byte) in self.rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
@@ -227,6 +251,23 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The varint that eight bytes, lowest first, begin with, and its length, if it ends in them.
+#[inline]
+fn varint_of(bytes: u64) -> Option<(u64, usize)> {
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    let ends = !bytes & HIGH_BITS;
+    if ends == 0 {
+        return None;
+    }
+    // All up to the first byte without a high bit.
+    let its = bytes & (ends ^ (ends - 1)) & !HIGH_BITS;
+    // Seven bits of each byte come together in twos, fours and eights.
+    let twos = its & 0x007f_007f_007f_007f | (its & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = twos & 0x0000_3fff_0000_3fff | (twos & 0x3fff_0000_3fff_0000) >> 2;
+    let value = fours & 0x0fff_ffff | (fours & 0x0fff_ffff_0000_0000) >> 4;
+    Some((value, ends.trailing_zeros() as usize / 8 + 1))
+}
+
 #[inline]
 fn need(found: WireType, needed: WireType) -> Result<(), WireError> {
     if found == needed {
@@ -239,6 +280,7 @@ fn need(found: WireType, needed: WireType) -> Result<(), WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::push_varint;
 
     fn varint(bytes: &[u8]) -> Result<u64, WireError> {
         Reader::new(bytes).varint(VARINT)
@@ -259,6 +301,14 @@ mod tests {
         assert_eq!(varint(&[0x80; 11]), Err(WireError::VarintTooLong));
         assert_eq!(varint(&max[..9]), Err(WireError::Truncated));
         assert_eq!(varint(&[]), Err(WireError::Truncated));
+        for bits in 0..64 {
+            let value = u64::MAX >> bits & 0x5a5a_5a5a_dead_beef;
+            let mut bytes = Vec::new();
+            push_varint(&mut bytes, value);
+            assert_eq!(varint(&bytes), Ok(value), "nothing behind it");
+            bytes.extend([0xff; 8]);
+            assert_eq!(varint(&bytes), Ok(value), "something behind it");
+        }
     }
 
     /// Scenario: fields to be skipped: groups right, unclosed, crossed and nested without end.

@@ -8,6 +8,7 @@ mod equal;
 mod expected;
 mod faults;
 mod full;
+mod guesses;
 mod hostile;
 mod known;
 mod messages;
