@@ -45,14 +45,14 @@ CREATE TABLE IF NOT EXISTS spanmill.otel_traces {{on_cluster}}
     INDEX idx_trace_id_hex lower(hex(TraceId)) TYPE bloom_filter(0.001) GRANULARITY 1,
     -- Serves SpanAttributes['key'] = 'value': a rare value reads no granule in vain.
     INDEX idx_attribute_values mapValues(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    -- Within the five minutes of the key.
+    -- Within the minute of the key.
     INDEX idx_timestamp Timestamp TYPE minmax GRANULARITY 1
 )
 ENGINE = {{Replicated}}MergeTree
 PARTITION BY toStartOfHour(Timestamp, 'UTC')
--- Five minutes first, so that the spans of a trace lie near one another, whatever their services. Not `Timestamp`
+-- The minute first, so that the spans of a trace lie near one another, whatever their services. Not `Timestamp`
 -- itself at the end: ClickHouse matches a filter on time with one column of the key alone, which must be the first.
-ORDER BY (toStartOfFiveMinutes(Timestamp, 'UTC'), ServiceName, SpanName, toUnixTimestamp64Nano(Timestamp))
+ORDER BY (toStartOfMinute(Timestamp, 'UTC'), ServiceName, SpanName, toUnixTimestamp64Nano(Timestamp))
 SETTINGS
     ttl_only_drop_parts = 1,
     -- An insert of 100,000 rows makes a part of a few files instead of two for each of some 150 streams,

@@ -158,7 +158,7 @@ fn granules(server: &TestServer, select: &str) -> (u32, u32) {
     (kept, counts[0].1)
 }
 
-/// Scenario: 400,000 spans of 20 services, 10 operations and 40,000 traces over 20 minutes around the turn of an
+/// Scenario: 400,000 spans of 20 services, 10 operations and 40,000 traces over four minutes around the turn of an
 /// hour; the view is filtered as its readers do.
 /// Guarantees: the filters reach the base table's primary key, partitions and bloom filter, so
 /// that only a small part of the granules is read: by trace id, by service and operation, by time,
@@ -168,7 +168,7 @@ async fn filters_on_the_views_prune_the_base_table() {
     let (server, _) = migrated().await;
     let hour = this_hour(&server);
     let spans = format!(
-        "SELECT toDateTime64({hour} - 4200, 9) + toIntervalMillisecond(number * 3) AS Timestamp, \
+        "SELECT toDateTime64({hour} - 3720, 9) + toIntervalMicrosecond(number * 600) AS Timestamp, \
          CAST(sipHash128(intDiv(number, 10)), 'FixedString(16)') AS TraceId, \
          concat('op-', toString(intHash32(number) % 10)) AS SpanName, \
          concat('svc-', toString(number % 20)) AS ServiceName FROM numbers(400000)"
@@ -183,7 +183,7 @@ async fn filters_on_the_views_prune_the_base_table() {
     let lookup = format!("SELECT Start FROM otel.otel_traces_trace_id_ts WHERE TraceId = '{id}'");
     let by_name = format!("{view} ServiceName = 'svc-3' AND SpanName = 'op-4'");
     let by_hour = format!("{view} Timestamp < {hour} - 3600");
-    let by_minute = format!("{by_name} AND Timestamp < {hour} - 4200 + 60");
+    let by_minute = format!("{by_name} AND Timestamp < {hour} - 3720 + 60");
     for (select, kept_max) in [
         (&by_id, 14),
         (&lookup, 14),

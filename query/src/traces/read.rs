@@ -19,6 +19,10 @@ const STRETCHES_MAX: usize = 16;
 /// Gaps that are never worth a stretch of its own, in nanoseconds.
 const GAP_MIN: i64 = 1_000_000_000;
 
+/// A few granules with every column: each is worth a thread, which ClickHouse thinks of eight alone.
+const BY_GRANULE: &str = " SETTINGS merge_tree_min_read_task_size = 1, \
+    merge_tree_min_rows_for_concurrent_read = 8192, merge_tree_min_bytes_for_concurrent_read = 1";
+
 /// When the spans of a trace began, or of several of about the same time, in nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Row, Deserialize)]
 pub(crate) struct Stretch {
@@ -131,7 +135,7 @@ fn spans_statement(
         .sql(" AS promoted FROM ")
         .sql(traces.clickhouse.name(Source::Traces));
     of_traces(&mut statement, wanted, stretches);
-    statement.sql(" ORDER BY start, id");
+    statement.sql(" ORDER BY start, id").sql(BY_GRANULE);
     statement
 }
 
