@@ -189,7 +189,7 @@ async fn filters_on_the_views_prune_the_base_table() {
         (&lookup, 14),
         (&by_name, 8),
         (&by_hour, 26),
-        (&by_minute, 2),
+        (&by_minute, 4),
     ] {
         let (kept, of) = granules(&server, select);
         assert!(of >= 48, "{of} granules are too few to tell: {select}");
