@@ -1,5 +1,6 @@
 //! How often, how well and how fast services answered over a range: whole weeks, days and hours from their
-//! statistics, the ends of the range from spans. Ranges of half a day and more are taken in whole hours.
+//! statistics, the ends of the range from spans. Ranges of half a day and more are taken in whole hours, of twelve days
+//! and more in whole days.
 
 use std::sync::Arc;
 
@@ -12,7 +13,6 @@ use crate::clickhouse::{ClickHouse, Statement};
 use crate::error::Error;
 use crate::tables::Resolution;
 
-const HOUR: i64 = Resolution::Hour.width();
 const DAY: i64 = Resolution::Day.width();
 /// From fine to coarse.
 const TABLES: [Resolution; 4] = [
@@ -21,8 +21,9 @@ const TABLES: [Resolution; 4] = [
     Resolution::Day,
     Resolution::Week,
 ];
-/// From here on, an hour more or less at the ends says nothing, and spans of whole hours are many.
-const WHOLE_HOURS_FROM: i64 = 12 * HOUR;
+/// From so many hours or days on, one more or less at the ends says little, and what makes up the ends exactly is more
+/// than all between them.
+const WHOLE_FROM: i64 = 12;
 
 /// What was seen of a service, or of an operation of it. Durations are in nanoseconds.
 #[derive(Debug, Clone, Row, Deserialize)]
@@ -52,10 +53,12 @@ pub(crate) struct Parts {
 /// Cuts a range (nanoseconds since 1970; the end is not in it).
 pub(crate) fn cut(start: i64, end: i64, now: i64, retention: Retention) -> Parts {
     let is_raw_gone = start < now - i64::from(retention.raw_days) * DAY;
-    let (start, end) = match end - start >= WHOLE_HOURS_FROM || is_raw_gone {
-        true => (Resolution::Hour.down(start), Resolution::Hour.up(end)),
-        false => (start, end),
-    };
+    let is_long = |whole: &Resolution| end - start >= WHOLE_FROM * whole.width();
+    let whole = [Resolution::Day, Resolution::Hour]
+        .into_iter()
+        .find(is_long)
+        .or(is_raw_gone.then_some(Resolution::Hour));
+    let (start, end) = whole.map_or((start, end), |whole| (whole.down(start), whole.up(end)));
     let mut parts = Vec::new();
     fill(&TABLES, (start, end), now, &mut parts);
     Parts { start, end, parts }
@@ -125,6 +128,7 @@ pub(crate) async fn totals(
 mod tests {
     use super::*;
 
+    const HOUR: i64 = Resolution::Hour.width();
     const NOW: i64 = 500_000 * HOUR + HOUR / 2;
     const RETENTION: Retention = Retention {
         raw_days: 30,
@@ -138,12 +142,12 @@ mod tests {
         cut.parts.iter().map(shape).collect()
     }
 
-    /// Scenario: ranges within an hour, over hours, up to now, of many days, and of a time whose spans are gone.
+    /// Scenario: ranges within an hour, over hours, up to now, of many days, and of a month, of a time whose spans are gone.
     /// Guarantees: parts join without gap or overlap; spans are read for ends alone, never for long ranges or
     /// gone ones; the hour that runs comes from the statistics.
     #[test]
     fn ranges_are_cut_at_hours() {
-        use Resolution::{Day, Hour, Raw};
+        use Resolution::{Day, Hour, Raw, Week};
         let at = |hours: f64| NOW - (hours * HOUR as f64) as i64;
         let (a, b) = (at(3.75), at(1.25));
         assert_eq!(
@@ -174,6 +178,14 @@ mod tests {
             [
                 (Day, midnight - 2 * DAY, midnight),
                 (Hour, midnight, midnight + 3 * HOUR)
+            ]
+        );
+        // The day is a Friday.
+        assert_eq!(
+            shapes(at(30.0 * 24.0), NOW),
+            [
+                (Day, midnight - 30 * DAY, midnight - 25 * DAY),
+                (Week, midnight - 25 * DAY, midnight + 3 * DAY)
             ]
         );
         let old = at(40.0 * 24.0 + 0.25);
