@@ -1,5 +1,4 @@
--- Rate, errors and durations of every operation by the hour, kept by an incremental view. Also the
--- lists of services and operations.
+-- Rate, errors and durations of every operation by the hour, kept by an incremental view.
 
 -- An operation may have several rows an hour until parts merge: read sums with GROUP BY, quantiles with
 -- quantileTDigestMerge. Every column that tells operations from one another is in the key.

@@ -1,5 +1,5 @@
--- Span statistics by the day: what the hourly ones say of whole days, for long ranges and for the lists of
--- services and operations. A month of hours is 24 times as many rows, each with a sketch to merge.
+-- Span statistics by the day: what the hourly ones say of whole days, for long ranges. A month of hours is 24
+-- times as many rows, each with a sketch to merge.
 
 CREATE TABLE IF NOT EXISTS spanmill.otel_span_stats_1d {{on_cluster}}
 (

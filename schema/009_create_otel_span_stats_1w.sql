@@ -1,5 +1,5 @@
--- Span statistics by the week: what the hourly ones say of whole weeks, for ranges of a month and more. Of days
--- there are up to seven times as many rows, each with a sketch to merge.
+-- Span statistics by the week: what the hourly ones say of whole weeks, for ranges of a month and more and for the
+-- lists of services and operations. Of days there are up to seven times as many rows, each with a sketch to merge.
 
 CREATE TABLE IF NOT EXISTS spanmill.otel_span_stats_1w {{on_cluster}}
 (

@@ -15,7 +15,7 @@ use crate::clickhouse::{Source, Statement, Value};
 use crate::error::Error;
 
 /// The first window, and the least that the second one has, in nanoseconds: spans are stored by the minute, within
-/// which a shorter window reads hardly less. Then each is six times as long; half a century takes 10.
+/// which a shorter window reads hardly less. Then each is six times as long; half a century takes 11.
 const WINDOW_FIRST: i64 = 60_000_000_000;
 const WINDOW_SECOND: i64 = 600_000_000_000;
 const WINDOW_GROWTH: i64 = 6;
