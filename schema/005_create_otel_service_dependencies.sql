@@ -111,8 +111,8 @@ ORDER BY Hour DESC
 LIMIT 4;
 
 -- Computes them. The hours are asked for once, as a scalar, so that an hour that becomes due meanwhile
--- cannot be half in; as subqueries, because only those prune partitions. The join is on a hash of trace
--- and span id; what exceeds the memory given below goes to disk.
+-- cannot be half in; as subqueries and by minutes, because those find their places in the spans' key. The join
+-- is on a hash of trace and span id; what exceeds the memory given below goes to disk.
 CREATE VIEW IF NOT EXISTS spanmill.otel_service_dependencies_computed {{on_cluster}}
 AS WITH (SELECT groupArray(Hour) FROM spanmill.otel_service_dependencies_due) AS hours
 SELECT
@@ -139,7 +139,8 @@ FROM
             StatusCode
         FROM spanmill.otel_traces{{distributed}}
         WHERE notEmpty(hours)
-            AND toStartOfHour(Timestamp, 'UTC') GLOBAL IN (SELECT arrayJoin(hours))
+            AND toStartOfMinute(Timestamp, 'UTC')
+                GLOBAL IN (SELECT arrayJoin(hours) + arrayJoin(range(0, 3600, 60)))
             AND notEmpty(ParentSpanId)
     ) AS child
     GLOBAL SEMI LEFT JOIN
@@ -147,8 +148,8 @@ FROM
         SELECT toDateTime(Timestamp) AS Time, cityHash64(TraceId, SpanId) AS SpanHash, ServiceName
         FROM spanmill.otel_traces{{distributed}}
         WHERE notEmpty(hours)
-            AND toStartOfHour(Timestamp, 'UTC')
-                GLOBAL IN (SELECT arrayJoin(hours) + arrayJoin([-3600, 0, 3600]))
+            AND toStartOfMinute(Timestamp, 'UTC')
+                GLOBAL IN (SELECT arrayJoin(hours) - 3600 + arrayJoin(range(0, 7500, 60)))
     ) AS parent ON parent.SpanHash = child.ParentHash
     WHERE parent.ServiceName != child.ServiceName
         AND parent.Time >= child.Hour - toIntervalHour(1)

@@ -28,7 +28,7 @@ pub(crate) struct Chunk {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sealed {
     pub(crate) table: TableId,
-    /// Hours or days since 1970, by the table's partitions.
+    /// Days since 1970, 0 where a table is one partition.
     pub(crate) partition: u32,
     pub(crate) rows: usize,
     frames: Range<usize>,

@@ -39,8 +39,6 @@ pub enum TableId {
 pub enum Partition {
     /// One for all rows.
     Whole,
-    /// One for each hour (UTC).
-    Hour,
     /// One for each day (UTC).
     Day,
 }
@@ -86,7 +84,7 @@ impl Tables {
             tables: [
                 table(TableId::Resources, Partition::Whole, &[RESOURCES], &[])?,
                 table(TableId::MetricSeries, Partition::Whole, &[SERIES], &[])?,
-                table(TableId::Traces, Partition::Hour, TRACES, &spans)?,
+                table(TableId::Traces, Partition::Day, TRACES, &spans)?,
                 table(TableId::Logs, Partition::Day, LOGS, &logs)?,
                 table(TableId::Metrics, Partition::Day, &[METRICS], &[])?,
             ],

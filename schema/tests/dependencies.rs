@@ -357,12 +357,13 @@ async fn hours_are_due_when_over_quiet_and_changed() {
 }
 
 /// Scenario: spans of nine hours are stored and one of them is due.
-/// Guarantees: computing it reads the partition of that hour for children, and those of the hours beside
-/// it for parents, not the table; with no hour due nothing is read.
+/// Guarantees: computing it reads the part of that hour for children, and those of the hours beside it
+/// for parents, not the table; with no hour due nothing is read.
 #[tokio::test]
 async fn a_computation_reads_only_the_hours_it_needs() {
     let (server, _) = migrated().await;
     let hour = hour_zero(&server);
+    ask(&server, "SYSTEM STOP MERGES spanmill.otel_traces");
     for at in -4..=4 {
         let spans = [(at * 3600, 1, 1, 0, "front", false)];
         insert(&server, &hour, &at.to_string(), &spans);

@@ -158,17 +158,17 @@ fn granules(server: &TestServer, select: &str) -> (u32, u32) {
     (kept, counts[0].1)
 }
 
-/// Scenario: 400,000 spans of 20 services, 10 operations and 40,000 traces over four minutes around the turn of an
-/// hour; the view is filtered as its readers do.
+/// Scenario: 400,000 spans of 20 services, 10 operations and 40,000 traces over four minutes around the turn of a
+/// day; the view is filtered as its readers do.
 /// Guarantees: the filters reach the base table's primary key, partitions and bloom filter, so
 /// that only a small part of the granules is read: by trace id, by service and operation, by time,
 /// and in the exporter's lookup.
 #[tokio::test]
 async fn filters_on_the_views_prune_the_base_table() {
     let (server, _) = migrated().await;
-    let hour = this_hour(&server);
+    let day = today(&server);
     let spans = format!(
-        "SELECT toDateTime64({hour} - 3720, 9) + toIntervalMicrosecond(number * 600) AS Timestamp, \
+        "SELECT toDateTime64({day} - 120, 9) + toIntervalMicrosecond(number * 600) AS Timestamp, \
          CAST(sipHash128(intDiv(number, 10)), 'FixedString(16)') AS TraceId, \
          concat('op-', toString(intHash32(number) % 10)) AS SpanName, \
          concat('svc-', toString(number % 20)) AS ServiceName FROM numbers(400000)"
@@ -182,13 +182,13 @@ async fn filters_on_the_views_prune_the_base_table() {
     let by_id = format!("{view} TraceId = '{id}'");
     let lookup = format!("SELECT Start FROM otel.otel_traces_trace_id_ts WHERE TraceId = '{id}'");
     let by_name = format!("{view} ServiceName = 'svc-3' AND SpanName = 'op-4'");
-    let by_hour = format!("{view} Timestamp < {hour} - 3600");
-    let by_minute = format!("{by_name} AND Timestamp < {hour} - 3720 + 60");
+    let by_day = format!("{view} Timestamp < {day}");
+    let by_minute = format!("{by_name} AND Timestamp < {day} - 60");
     for (select, kept_max) in [
         (&by_id, 14),
         (&lookup, 14),
         (&by_name, 8),
-        (&by_hour, 26),
+        (&by_day, 26),
         (&by_minute, 4),
     ] {
         let (kept, of) = granules(&server, select);
@@ -205,15 +205,15 @@ async fn filters_on_the_views_prune_the_base_table() {
     }
 }
 
-/// The start of the current hour as a literal, asked once so that no test straddles a turn of it.
-fn this_hour(server: &TestServer) -> String {
+/// The start of this day as a literal, asked once so that no test straddles a turn of it.
+fn today(server: &TestServer) -> String {
     ask(
         server,
-        "SELECT concat('toDateTime(', toString(toUnixTimestamp(toStartOfHour(now()))), ')')",
+        "SELECT concat('toDateTime(', toString(toUnixTimestamp(toStartOfDay(now(), 'UTC'))), ')')",
     )
 }
 
-/// Scenario: one insert is sent twice under its token, once more with other rows of the same hour
+/// Scenario: one insert is sent twice under its token, once more with other rows of the same day
 /// under that token, then its rows again under a new token.
 /// Guarantees: the token decides, in the table and in the index that a view fills: the first three
 /// are stored once, the fourth is stored.
@@ -234,14 +234,14 @@ async fn an_insert_repeated_under_its_token_is_stored_once() {
              (SELECT count() FROM spanmill.otel_trace_index)",
         )
     };
-    // Across the turn of an hour, so that each insert makes parts in two partitions.
-    let hour = this_hour(&server);
+    // Across the turn of a day, so that each insert makes parts in two partitions.
+    let day = today(&server);
     let select = format!(
-        "SELECT toDateTime64({hour} - 3610, 9) + toIntervalSecond(number) AS Timestamp, \
+        "SELECT toDateTime64({day} - 10, 9) + toIntervalSecond(number) AS Timestamp, \
          unhex('000102030405060708090a0b0c0d0e0f') AS TraceId FROM numbers(20)"
     );
     let other = format!(
-        "SELECT toDateTime64({hour} - 1800, 9) AS Timestamp, \
+        "SELECT toDateTime64({day} - 1800, 9) AS Timestamp, \
          unhex('ff0102030405060708090a0b0c0d0e0f') AS TraceId"
     );
     // Parts stay apart, so that the index would show a second row for a second insert.

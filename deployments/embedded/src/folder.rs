@@ -201,6 +201,7 @@ fn config(token: &str, cores: usize, query_log: bool) -> String {
     <vector_similarity_index_cache_size>67108864</vector_similarity_index_cache_size>
     <background_pool_size>{pool}</background_pool_size>
     <background_merges_mutations_concurrency_ratio>2</background_merges_mutations_concurrency_ratio>
+    <os_threads_nice_value_merge_mutate>5</os_threads_nice_value_merge_mutate>
     <merge_tree>
         <number_of_free_entries_in_pool_to_lower_max_size_of_merge>{pool}</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
         <number_of_free_entries_in_pool_to_execute_mutation>{pool}</number_of_free_entries_in_pool_to_execute_mutation>

@@ -40,7 +40,7 @@ pub(crate) use numbers::Number;
 pub(crate) use origin::{Origin, Scope};
 pub(crate) use resources::{ResourceId, ResourceRow, Resources};
 pub(crate) use row_attributes::RowAttributes;
-pub(crate) use seal::{ColumnSet, NANOS_AN_HOUR};
+pub(crate) use seal::{ColumnSet, NANOS_A_DAY};
 pub(crate) use series::{Metric, Series, SeriesKey, series_key};
 pub(crate) use set::Columns;
 pub(crate) use strings::Strings;

@@ -9,8 +9,7 @@ use super::column::{Column, Picked};
 use super::fixed::Integers;
 use crate::chunk::Chunk;
 
-pub(crate) const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
-pub(super) const NANOS_A_DAY: u64 = 24 * NANOS_AN_HOUR;
+pub(crate) const NANOS_A_DAY: u64 = 24 * 3_600_000_000_000;
 
 /// The rows of one table while a chunk grows.
 pub(crate) trait ColumnSet: Column {
@@ -60,7 +59,7 @@ fn seal_rows<C: ColumnSet + ?Sized>(
     });
 }
 
-/// Which partitions some rows lie in. Nearly always it is one: the present hour or day.
+/// Which partitions some rows lie in. Nearly always it is one: the present day.
 enum Partitions {
     One(u32),
     /// The rows of each.
@@ -68,12 +67,10 @@ enum Partitions {
 }
 
 fn partitions(times: &Integers, table: &Table) -> Partitions {
-    let width = match table.partition {
-        Partition::Whole => return Partitions::One(0),
-        Partition::Hour => NANOS_AN_HOUR,
-        Partition::Day => NANOS_A_DAY,
-    };
-    let of = |time: [u8; 8]| (u64::from_le_bytes(time) / width) as u32;
+    if table.partition == Partition::Whole {
+        return Partitions::One(0);
+    }
+    let of = |time: [u8; 8]| (u64::from_le_bytes(time) / NANOS_A_DAY) as u32;
     let first = times.values().next().map_or(0, of);
     if times.values().all(|time| of(time) == first) {
         return Partitions::One(first);

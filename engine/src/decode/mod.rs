@@ -111,7 +111,7 @@ pub(crate) enum DecodeError {
     /// A few bytes of scope would become many of columns.
     #[error(
         "what a scope holds is stored with each row or block of rows, and here comes to more than \
-         {SCOPE_BYTES_MAX} bytes; send fewer rows at a time, rows of fewer hours, or smaller scopes"
+         {SCOPE_BYTES_MAX} bytes; send fewer rows at a time, rows of fewer days, or smaller scopes"
     )]
     ScopeTooLarge,
     /// A few bytes on the wire would become many in columns, or many would become too many.

@@ -12,7 +12,7 @@ use super::value::Merged;
 use super::wire::{BYTES, Reader, WireType};
 use super::{Arrival, DecodeError, SCOPE_BYTES_MAX};
 use crate::columns::{
-    Buffer as _, ColumnSet, NANOS_AN_HOUR, ResourceId, Resources, Scope, Series, SeriesKey,
+    Buffer as _, ColumnSet, NANOS_A_DAY, ResourceId, Resources, Scope, Series, SeriesKey,
 };
 
 /// One signal's columns, as the common walk fills them.
@@ -288,14 +288,14 @@ impl<'c> Walk<'c> {
 }
 
 /// About how many blocks the rows from `from` on go to, where each holds the dictionaries of its rows:
-/// never less, and more only when they come in disorder. An hour is the shortest partition.
+/// never less, and more only when they come in disorder.
 pub(super) fn partitions<R: Rows>(rows: &R, from: usize) -> usize {
     let times = rows.timestamps().into_iter();
     let times = times.flat_map(|times| times.values().skip(from));
     let mut last = None;
     times
-        .map(|time| u64::from_le_bytes(time) / NANOS_AN_HOUR)
-        .filter(|hour| last.replace(*hour) != Some(*hour))
+        .map(|time| u64::from_le_bytes(time) / NANOS_A_DAY)
+        .filter(|day| last.replace(*day) != Some(*day))
         .count()
 }
 

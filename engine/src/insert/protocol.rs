@@ -33,6 +33,11 @@ const UNCOMPRESSED: u64 = 0;
 const EMPTY_BLOCK: [u8; 10] = [1, 0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0];
 /// A setting that the server must know, not merely may.
 const IMPORTANT: u64 = 1;
+/// A setting that servers which do not know it pass over.
+const AS_KNOWN: u64 = 0;
+/// What is acknowledged is in the log, so inserts may wait a little for questions: a third of their weight for the
+/// kernel's scheduler, the same as that of merges in the embedded server. ClickHouse sets it if it may (CAP_SYS_NICE).
+const NICE: &str = "5";
 
 fn push_string(out: &mut Vec<u8>, text: &str) {
     push_varint(out, text.len() as u64);
@@ -106,7 +111,8 @@ fn push_client_info(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0, 0]); // no parallel replicas
 }
 
-/// What makes a retry under the same token store nothing twice, base tables and their views alike.
+/// What makes a retry under the same token store nothing twice, base tables and their views alike; and that questions
+/// come first.
 fn push_insert_settings(out: &mut Vec<u8>, token: &str) {
     for (name, value) in [
         ("async_insert", "0"),
@@ -119,6 +125,14 @@ fn push_insert_settings(out: &mut Vec<u8>, token: &str) {
         push_string(out, name);
         push_varint(out, IMPORTANT);
         push_string(out, value);
+    }
+    for name in [
+        "os_threads_nice_value_query",
+        "os_threads_nice_value_materialized_view",
+    ] {
+        push_string(out, name);
+        push_varint(out, AS_KNOWN);
+        push_string(out, NICE);
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn make(ledger: &Ledger, random: &mut Rng) -> Made {
             let times = (0..random.usize(1..=4)).map(|_| {
                 let time = time(random);
                 let row = ledger.borrow_mut().new_row();
-                rows.push((row, partition(signal, time)));
+                rows.push((row, partition(time)));
                 (row, time)
             });
             let times: Vec<_> = times.collect();
@@ -67,24 +67,19 @@ pub(super) fn make(ledger: &Ledger, random: &mut Rng) -> Made {
     }
 }
 
-/// Now; sometimes hours or days ago, so that a request reaches into other partitions.
+/// Now; sometimes days ago, so that a request reaches into other partitions.
 fn time(random: &mut Rng) -> u64 {
     let now = Sim::wall().duration_since(UNIX_EPOCH).unwrap();
     let ago = match random.u8(..40) {
-        0 => 3_600 * random.u64(1..4),
-        1 => 86_400 * random.u64(1..3),
+        0 | 1 => 86_400 * random.u64(1..3),
         _ => 0,
     };
     now.as_nanos() as u64 - ago * NANOS_A_SECOND
 }
 
-/// By hours or days, as the tables are.
-fn partition(signal: Signal, time: u64) -> u32 {
-    let width = match signal {
-        Signal::Traces => 3_600,
-        Signal::Logs | Signal::Metrics => 86_400,
-    };
-    (time / NANOS_A_SECOND / width) as u32
+/// By days, as the tables are.
+fn partition(time: u64) -> u32 {
+    (time / NANOS_A_SECOND / 86_400) as u32
 }
 
 type Group = (Resource, Vec<(RowId, u64)>);

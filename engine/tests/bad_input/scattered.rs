@@ -11,24 +11,24 @@ use crate::support::grpc::{Call, GrpcClient, message};
 use crate::support::spans;
 use crate::{assert_grpc_goes_on, on_each_reactor};
 
-const HOURS: u64 = 120;
-const NANOS_AN_HOUR: u64 = 3_600_000_000_000;
+const DAYS: u64 = 120;
+const NANOS_A_DAY: u64 = 86_400_000_000_000;
 
 on_each_reactor! {
     a_request_over_many_partitions
 }
 
-/// Scenario: one request with spans of 120 hours, more than the partitions that ClickHouse by default lets one
-/// INSERT touch, the newest first.
+/// Scenario: one request with spans of 120 days from now on, more than the partitions that ClickHouse by default lets
+/// one INSERT touch, the last first.
 /// Guarantee: acknowledged, every span stored once and in its partition, and the next request is taken.
 fn a_request_over_many_partitions(reactor: ReactorChoice) {
     let stack = Stack::start_with(|config| config.reactor = reactor);
     let id = spans::new_trace_id();
-    let newest = now();
-    let scattered = (0..2 * HOURS).map(|at| {
+    let last = now() + DAYS * NANOS_A_DAY;
+    let scattered = (0..2 * DAYS).map(|at| {
         let mut span = spans::span(id);
         span.span_id = (at + 1).to_be_bytes().to_vec();
-        span.start_time_unix_nano = newest - at % HOURS * NANOS_AN_HOUR;
+        span.start_time_unix_nano = last - at % DAYS * NANOS_A_DAY;
         span
     });
     let request = ExportTraceServiceRequest {
@@ -46,14 +46,14 @@ fn a_request_over_many_partitions(reactor: ReactorChoice) {
     let id = uuid::Uuid::from_bytes(id);
     let stored = format!(
         "SELECT count(), uniqExact(SpanId), uniqExact(_partition_id), \
-         countIf(toDateTime(_partition_id, 'UTC') != toStartOfHour(Timestamp, 'UTC')) \
+         countIf(toUInt32(_partition_id) != toYYYYMMDD(Timestamp, 'UTC')) \
          FROM spanmill.otel_traces WHERE TraceId = unhex('{}')",
         id.simple()
     );
-    let (spans, hours) = (2 * HOURS, HOURS);
+    let (spans, days) = (2 * DAYS, DAYS);
     assert_eq!(
         stack.query(&stored),
-        format!("{spans}\t{spans}\t{hours}\t0")
+        format!("{spans}\t{spans}\t{days}\t0")
     );
     assert_grpc_goes_on(
         &stack,

@@ -64,24 +64,24 @@ fn points_do_not_repeat_their_scope() {
     assert!(walk::<Metrics>(&full::<Metrics>()).is_ok());
 }
 
-/// Scenario: a block holds the names of its rows, so a request of 1 MiB whose rows lay in 720 hours once
+/// Scenario: a block holds the names of its rows, so a request of 1 MiB whose rows lay in 720 days once
 /// became 723 MiB. So: a name of 1 MiB (of a scope, a scope attribute, a service or a metric) over rows in
-/// one hour, in 60 hours in order, and in 70.
+/// one day, in 60 days in order, and in 70.
 /// Guarantees: what names take in blocks has the same bound.
 #[test]
 fn names_are_not_multiplied_without_bound_by_partitions() {
     fn check<S: Telemetry>(set_name: fn(&mut Group<S::Item>, &str)) {
-        for (rows, hours, is_taken) in [(200, 1, true), (180, 60, true), (70, 70, false)] {
+        for (rows, days, is_taken) in [(200, 1, true), (180, 60, true), (70, 70, false)] {
             let items = (0..rows).map(|row| {
                 let mut item = S::full().swap_remove(0);
-                S::set_time(&mut item, row * hours / rows * 3_600_000_000_000 + 5);
+                S::set_time(&mut item, row * days / rows * 86_400_000_000_000 + 5);
                 item
             });
             let scope = InstrumentationScope::default();
             let mut request = one_group(Resource::default(), scope, items.collect());
             set_name(&mut request[0], &"x".repeat(1 << 20));
             let outcome = walk::<S>(&request);
-            assert_eq!(outcome.is_ok(), is_taken, "{rows} rows in {hours} hours");
+            assert_eq!(outcome.is_ok(), is_taken, "{rows} rows in {days} days");
             assert!(is_taken || outcome == Err(DecodeError::ScopeTooLarge));
         }
     }

@@ -45,12 +45,7 @@ impl Known {
         self.take_series(read, expected);
         // In the order of blocks: by partition, and within one as they came.
         let mut by_partition = expected.to_vec();
-        let width = if S::TABLE == TableId::Traces {
-            DAY / 24
-        } else {
-            DAY
-        };
-        by_partition.sort_by_key(|expected| expected.time() / width);
+        by_partition.sort_by_key(|expected| expected.time() / DAY);
         assert_eq!(read.rows(S::TABLE).count(), by_partition.len());
         let mut resources = BTreeSet::new();
         for (row, expected) in read.rows(S::TABLE).zip(&by_partition) {

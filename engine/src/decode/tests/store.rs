@@ -100,13 +100,11 @@ impl Read {
 
 /// Where a row belongs.
 fn partition_of(row: &Row, partition: Partition) -> u32 {
-    let width = match partition {
-        Partition::Whole => return 0,
-        Partition::Hour => 3_600,
-        Partition::Day => 86_400,
-    };
+    if partition == Partition::Whole {
+        return 0;
+    }
     match get(row, "Timestamp") {
-        Value::Number(time) => u32::try_from(time / 1_000_000_000 / width).unwrap(),
+        Value::Number(time) => u32::try_from(time / 1_000_000_000 / 86_400).unwrap(),
         other => panic!("{other:?} is no time"),
     }
 }

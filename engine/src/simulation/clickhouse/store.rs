@@ -171,10 +171,8 @@ fn number(row: &Row, column: &str) -> u64 {
 }
 
 fn partition(row: &Row, partition: Partition) -> u32 {
-    let width = match partition {
-        Partition::Whole => return 0,
-        Partition::Hour => 3_600,
-        Partition::Day => 86_400,
-    };
-    (number(row, "Timestamp") / 1_000_000_000 / width) as u32
+    match partition {
+        Partition::Whole => 0,
+        Partition::Day => (number(row, "Timestamp") / 1_000_000_000 / 86_400) as u32,
+    }
 }
