@@ -292,11 +292,15 @@ impl<'c> Walk<'c> {
 pub(super) fn partitions<R: Rows>(rows: &R, from: usize) -> usize {
     let times = rows.timestamps().into_iter();
     let times = times.flat_map(|times| times.values().skip(from));
-    let mut last = None;
-    times
-        .map(|time| u64::from_le_bytes(time) / NANOS_AN_HOUR)
-        .filter(|hour| last.replace(*hour) != Some(*hour))
-        .count()
+    let (mut hour, mut count) = (0..0, 0);
+    for time in times.map(u64::from_le_bytes) {
+        if !hour.contains(&time) {
+            let begin = time - time % NANOS_AN_HOUR;
+            hour = begin..begin.saturating_add(NANOS_AN_HOUR);
+            count += 1;
+        }
+    }
+    count
 }
 
 /// Fields 1 (resource or scope) and 3 (schema URL) of a message whose field 2 is walked.
