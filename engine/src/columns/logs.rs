@@ -68,18 +68,22 @@ impl LogColumns {
         }
     }
 
+    /// What is filled in when a resource ends, besides attributes: an event's name and the dropped count.
+    const FILL_BYTES: usize = Origin::ROW_BYTES + 4 + 4;
+
     /// At least the bytes that a row takes, besides its texts and attributes.
     pub(crate) fn row_bytes(&self) -> usize {
-        // Times, ids, flags, severity, two numbers of dictionary values, the body's length and type,
-        // dropped count.
-        const ROW: usize = 16 + 24 + 4 + 1 + 2 * (4 + DICTIONARY_ENTRY_BYTES) + 5 + 1 + 4;
-        ROW + Origin::ROW_BYTES + self.attributes.row_bytes()
+        // Times, ids, flags, severity, the number of its text, two dictionary values, the body's length and type.
+        const ROW: usize = 16 + 24 + 4 + 1 + 4 + 2 * DICTIONARY_ENTRY_BYTES + 5 + 1;
+        ROW + Self::FILL_BYTES + self.attributes.row_bytes()
     }
 
     /// At least the bytes that rows take when their resource is filled in.
     pub(crate) fn unfilled_bytes(&self) -> usize {
         let rows = self.rows() - self.origin.rows();
-        rows * Origin::ROW_BYTES + self.attributes.fill_bytes(rows)
+        // One of them may be the first without an event's name.
+        let empty = if rows > 0 { DICTIONARY_ENTRY_BYTES } else { 0 };
+        rows * Self::FILL_BYTES + empty + self.attributes.fill_bytes(rows)
     }
 
     /// The attributes of the record that is being built.
@@ -99,13 +103,29 @@ impl LogColumns {
         self.flags.push(record.flags.to_le_bytes());
         self.severity_number.push([record.severity_number]);
         self.severity_text.push_text(record.severity_text)?;
-        self.event_name.push_text(record.event_name)?;
+        if !record.event_name.bytes().is_empty() {
+            let before = self.timestamp.rows() - 1;
+            self.event_name.fill(b"", before)?;
+            self.event_name.push_text(record.event_name)?;
+        }
         self.body.push(record.body);
         self.body_type.push([record.body_type as u8]);
         self.attributes.end_row();
-        self.dropped_attributes
-            .push(record.dropped_attributes.to_le_bytes());
+        if record.dropped_attributes != 0 {
+            let before = self.timestamp.rows() - 1;
+            self.dropped_attributes.fill([0; 4], before);
+            self.dropped_attributes
+                .push(record.dropped_attributes.to_le_bytes());
+        }
         Ok(())
+    }
+
+    /// Fills what few records have, for those that do not.
+    pub(crate) fn fill(&mut self) -> Result<(), NotUtf8> {
+        let rows = self.timestamp.rows();
+        self.dropped_attributes.fill([0; 4], rows);
+        self.event_name.fill(b"", rows)?;
+        self.attributes.fill()
     }
 
     pub(crate) fn origin(&mut self) -> &mut Origin {

@@ -75,6 +75,12 @@ impl LowCardinality {
         Ok(())
     }
 
+    /// Appends `value` until there are `rows` rows.
+    #[inline]
+    pub(crate) fn fill(&mut self, value: &[u8], rows: usize) -> Result<(), NotUtf8> {
+        self.push_run(value, rows - self.keys.len())
+    }
+
     /// Appends a row by a key that `key_of` gave in this chunk.
     #[inline]
     pub(crate) fn push_key(&mut self, key: u32) {

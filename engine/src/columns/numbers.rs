@@ -32,9 +32,7 @@ impl Numbers {
             Number::Double(value) => (NumberType::Double, value, 0),
             Number::Int(int) => {
                 let value = int as f64;
-                // Within 512 of 0 everywhere; i128, because the float nearest to i64::MAX lies past it.
-                let remainder = i128::from(int) - value as i128;
-                (NumberType::Int, value, remainder as i64)
+                (NumberType::Int, value, remainder(int, value))
             }
         };
         if remainder != 0 {
@@ -49,6 +47,16 @@ impl Numbers {
     pub(super) fn fill(&mut self) {
         self.int_remainder.fill([0; 8], self.kind.rows());
     }
+}
+
+/// What an integer is more than the float nearest to it.
+#[inline]
+fn remainder(int: i64, value: f64) -> i64 {
+    if int.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS {
+        return 0;
+    }
+    // Within 512 of 0 everywhere; i128, because the float nearest to i64::MAX lies past it.
+    (i128::from(int) - value as i128) as i64
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Rows for LogColumns {
 
     fn end_resource(&mut self, id: ResourceId, service: &[u8]) -> Result<(), DecodeError> {
         let rows = self.rows();
-        self.attributes().fill()?;
+        self.fill()?;
         Ok(self.origin().end_resource(id, service, rows)?)
     }
 }

@@ -292,11 +292,15 @@ impl<'c> Walk<'c> {
 pub(super) fn partitions<R: Rows>(rows: &R, from: usize) -> usize {
     let times = rows.timestamps().into_iter();
     let times = times.flat_map(|times| times.values().skip(from));
-    let mut last = None;
-    times
-        .map(|time| u64::from_le_bytes(time) / NANOS_A_DAY)
-        .filter(|day| last.replace(*day) != Some(*day))
-        .count()
+    let (mut day, mut count) = (0..0, 0);
+    for time in times.map(u64::from_le_bytes) {
+        if !day.contains(&time) {
+            let begin = time - time % NANOS_A_DAY;
+            day = begin..begin.saturating_add(NANOS_A_DAY);
+            count += 1;
+        }
+    }
+    count
 }
 
 /// Fields 1 (resource or scope) and 3 (schema URL) of a message whose field 2 is walked.
