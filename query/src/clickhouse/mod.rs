@@ -69,7 +69,11 @@ impl ClickHouse {
             .with_setting("max_rows_to_read", config.query_rows_max.to_string())
             .with_setting("read_overflow_mode", "throw")
             .with_setting("max_result_bytes", limits::RESULT_BYTES_MAX.to_string())
-            .with_setting("result_overflow_mode", "throw");
+            .with_setting("result_overflow_mode", "throw")
+            // Few rows of many files: handing each read to a pool of threads costs more than it takes, cold too; only
+            // marks, which a reader needs of every file before it begins, are worth it.
+            .with_setting("local_filesystem_read_method", "pread")
+            .with_setting("load_marks_asynchronously", "1");
         Self {
             client,
             turns: Arc::new(Semaphore::new(config.queries_max)),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cityhash_102_rs::city_hash_64;
-use clickhouse::Row;
+use clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
 
 use super::promoted::{self, PromotedColumn};
@@ -19,6 +19,8 @@ const STRETCHES_MAX: usize = 16;
 /// Gaps that are never worth a stretch of its own, in nanoseconds: spans are stored by the minute, and each stretch
 /// takes ClickHouse 0.3 ms to plan.
 const GAP_MIN: i64 = 60_000_000_000;
+/// How far from where a span of a trace was seen its others mostly are, in nanoseconds.
+const AROUND: i64 = GAP_MIN / 2;
 
 /// Every column of a few granules: each four of them are worth a thread, where ClickHouse takes one for twenty.
 const BY_FOUR_GRANULES: &str = " SETTINGS merge_tree_min_rows_for_concurrent_read = 32768, \
@@ -29,6 +31,12 @@ const BY_FOUR_GRANULES: &str = " SETTINGS merge_tree_min_rows_for_concurrent_rea
 pub(crate) struct Stretch {
     pub start: i64,
     pub end: i64,
+}
+
+impl Stretch {
+    fn holds(&self, other: &Self) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
 }
 
 /// A trace to read.
@@ -47,13 +55,9 @@ impl From<TraceId> for Found {
 
 /// Those that are stored, in that order.
 pub(crate) async fn read(traces: &Traces, wanted: &[Found]) -> Result<Vec<Trace>, Error> {
-    let stretches = stretches(traces, wanted).await?;
-    if stretches.is_empty() {
-        return Ok(Vec::new());
-    }
     let columns = traces.promoted.columns(&traces.clickhouse).await?;
-    let statement = spans_statement(traces, &columns, wanted, &stretches);
-    let rows: Arc<Vec<SpanRow>> = traces.clickhouse.rows(statement).await?;
+    let statement = |stretches: &[Stretch]| spans_statement(traces, &columns, wanted, stretches);
+    let rows: Arc<Vec<SpanRow>> = spans(traces, wanted, statement).await?;
     let resources = rows.iter().map(|row| row.resource).collect();
     let resources = traces.resources.read(&traces.clickhouse, resources).await?;
     // Others who asked the same may hold the rows too.
@@ -71,8 +75,48 @@ pub(crate) async fn read(traces: &Traces, wanted: &[Found]) -> Result<Vec<Trace>
     Ok(found.collect())
 }
 
+/// The rows that a statement gives of all their spans. Where all were seen somewhere, it reads around there while the
+/// index is asked, and once more if that knows of spans further away.
+pub(super) async fn spans<T>(
+    traces: &Traces,
+    wanted: &[Found],
+    statement: impl Fn(&[Stretch]) -> Statement,
+) -> Result<Arc<Vec<T>>, Error>
+where
+    T: RowOwned + RowRead + Send + Sync + 'static,
+{
+    let around = around(wanted);
+    let early = async {
+        match around.is_empty() {
+            true => Ok(Arc::default()),
+            false => traces.clickhouse.rows(statement(&around)).await,
+        }
+    };
+    let (stretches, rows) = futures_util::try_join!(stretches(traces, wanted), early)?;
+    let is_read = |stretch: &Stretch| around.iter().any(|read| read.holds(stretch));
+    if stretches.iter().all(is_read) {
+        return Ok(rows);
+    }
+    traces.clickhouse.rows(statement(&stretches)).await
+}
+
+/// Where they probably are: nothing unless all were seen.
+fn around(wanted: &[Found]) -> Vec<Stretch> {
+    let around = |found: &Found| {
+        let seen = found.seen?;
+        Some(Stretch {
+            start: seen.start.saturating_sub(AROUND),
+            end: seen.end.saturating_add(AROUND),
+        })
+    };
+    let all: Option<Vec<_>> = wanted.iter().map(around).collect();
+    let mut all = all.unwrap_or_default();
+    all.sort_unstable_by_key(|stretch| stretch.start);
+    joined(&all)
+}
+
 /// When they were, by the index and by whoever saw them; nothing if none is stored.
-pub(super) async fn stretches(traces: &Traces, wanted: &[Found]) -> Result<Vec<Stretch>, Error> {
+async fn stretches(traces: &Traces, wanted: &[Found]) -> Result<Vec<Stretch>, Error> {
     // What ClickHouse calls `cityHash64`.
     let hashes = wanted.iter().map(|found| city_hash_64(&found.id.0));
     let mut statement = Statement::new("trace range");
@@ -197,8 +241,23 @@ mod tests {
         );
         assert!(joined.windows(2).all(|two| two[0].end < two[1].start));
         for trace in many {
-            let holds = |s: &Stretch| s.start <= trace.start && trace.end <= s.end;
-            assert_eq!(joined.iter().filter(|s| holds(s)).count(), 1);
+            assert_eq!(joined.iter().filter(|s| s.holds(&trace)).count(), 1);
         }
+    }
+
+    /// Scenario: traces that were seen near one another and far apart; one that was not seen among them.
+    /// Guarantees: what is read around there holds what was seen and half a minute more; with the last, nothing is.
+    #[test]
+    fn spans_are_looked_for_around_those_that_were_seen() {
+        let found = |seen| Found {
+            id: TraceId([1; 16]),
+            seen,
+        };
+        let mut wanted = [stretch(500, 510), stretch(100, 101), stretch(120, 125)]
+            .map(|seen| found(Some(seen)))
+            .to_vec();
+        assert_eq!(around(&wanted), [stretch(70, 155), stretch(470, 540)]);
+        wanted.push(found(None));
+        assert_eq!(around(&wanted), []);
     }
 }

@@ -45,14 +45,8 @@ struct SpanRow {
 
 /// Those of the traces that are stored, in that order.
 pub(crate) async fn summaries(traces: &Traces, wanted: &[Found]) -> Result<Vec<Summary>, Error> {
-    let stretches = read::stretches(traces, wanted).await?;
-    if stretches.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows: Arc<Vec<SpanRow>> = traces
-        .clickhouse
-        .rows(statement(traces, wanted, &stretches))
-        .await?;
+    let statement = |stretches: &[Stretch]| statement(traces, wanted, stretches);
+    let rows: Arc<Vec<SpanRow>> = read::spans(traces, wanted, statement).await?;
     let mut by_id: HashMap<_, Vec<&SpanRow>> = HashMap::new();
     for row in rows.iter() {
         by_id.entry(row.trace).or_default().push(row);

@@ -77,6 +77,25 @@ fn request(start: u64) -> ExportTraceServiceRequest {
     }
 }
 
+/// A trace of two services whose spans begin `gap` nanoseconds apart.
+pub(crate) fn apart(start: u64, gap: u64) -> ExportTraceServiceRequest {
+    let span = |service: &str, number: u8, start: u64| {
+        let span = Span {
+            trace_id: bytes(&CHECKOUT.replace('4', "5")),
+            span_id: vec![number; 8],
+            parent_span_id: vec![1; if number == 1 { 0 } else { 8 }],
+            name: "step".into(),
+            start_time_unix_nano: start,
+            end_time_unix_nano: start + 1_000,
+            ..Span::default()
+        };
+        of(service, vec![], vec![span])
+    };
+    ExportTraceServiceRequest {
+        resource_spans: vec![span("waits", 1, start), span("wakes", 2, start + gap)],
+    }
+}
+
 fn checkout(start: u64) -> Span {
     Span {
         trace_id: bytes(CHECKOUT),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::known::{CHECKOUT, MINUTE, OLDER, known};
+use crate::known::{CHECKOUT, MINUTE, OLDER, apart, known};
 
 fn ids(answer: &Value) -> Vec<&str> {
     let traces = answer["data"].as_array().expect("a list");
@@ -271,4 +271,31 @@ fn spans_that_the_index_does_not_know_yet_are_shown() {
         404,
         "not found",
     );
+}
+
+/// Scenario: a trace of two services whose spans begin 20 minutes apart is searched for by the first service, in the
+/// minutes around its span.
+/// Guarantees: it is listed whole, and its summary counts both spans.
+#[test]
+fn a_trace_longer_than_its_search_is_whole() {
+    let known = known();
+    let begun = known.start - 30 * MINUTE;
+    known.stack.store(&apart(begun, 20 * MINUTE));
+    let (start, end) = ((begun - MINUTE) / 1_000, (begun + MINUTE) / 1_000);
+    let list = format!("/api/traces?service=waits&start={start}&end={end}");
+    let listed = known.stack.json(&list);
+    assert_eq!(ids(&listed), [CHECKOUT.replace('4', "5")]);
+    assert_eq!(listed["data"][0]["spans"].as_array().unwrap().len(), 2);
+
+    let time = |micros: u64| {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_micros(micros);
+        humantime::format_rfc3339_micros(time)
+    };
+    let summaries = format!(
+        "/api/v3/trace-summaries?query.serviceName=waits&query.startTimeMin={}&query.startTimeMax={}",
+        time(start),
+        time(end)
+    );
+    let summaries = known.stack.json(&summaries);
+    assert_eq!(summaries["summaries"][0]["spanCount"], 2, "{summaries}");
 }
