@@ -178,8 +178,9 @@ pub(crate) fn last_lines(text: &str, count: usize) -> String {
 /// Half the memory is the bound; caches are bounded far below their 5 GB defaults. The merge pool
 /// has two slots a core where the default is 32, so the thresholds that keep slots free for small
 /// merges and mutations, in slots, shrink with it: at their defaults a small pool never has as many
-/// slots free as a large merge or a mutation waits for. No `system.*_log` table is configured, so
-/// none is written; the metric and query logs cost about 6 % of a core while idle.
+/// slots free as a large merge or a mutation waits for. Merges have a third of a question's weight for the
+/// kernel's scheduler, as the engine's inserts have, so both keep their share of each other. No `system.*_log`
+/// table is configured, so none is written; the metric and query logs cost about 6 % of a core while idle.
 fn config(token: &str, cores: usize, query_log: bool) -> String {
     let pool = cores.clamp(2, CORES_MAX);
     let query_log = match query_log {

@@ -51,10 +51,7 @@ fn a_request_over_many_partitions(reactor: ReactorChoice) {
         id.simple()
     );
     let (spans, days) = (2 * DAYS, DAYS);
-    assert_eq!(
-        stack.query(&stored),
-        format!("{spans}\t{spans}\t{days}\t0")
-    );
+    assert_eq!(stack.query(&stored), format!("{spans}\t{spans}\t{days}\t0"));
     assert_grpc_goes_on(
         &stack,
         &mut client,
