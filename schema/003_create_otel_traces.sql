@@ -59,6 +59,8 @@ SETTINGS
     -- An insert of 100,000 rows makes a part of a few files instead of two for each of some 150 streams,
     -- which was half of its cost. Parts from a merge are larger and have their columns apart.
     min_bytes_for_wide_part = 67108864,
+    -- Lengths beside their texts. In streams of their own they take 7 % more disk, and scans a third more time.
+    string_serialization_version = 'single_stream',
     -- How many inserted parts are remembered, so that an insert retried under its token is dropped.
     -- 64 shards * 5 inserts a second * 300 s of retrying by one of them = 96,000 inserts by the
     -- others; * 2 because an insert at the turn of a day makes two parts = 192,000.
