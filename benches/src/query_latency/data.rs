@@ -135,6 +135,8 @@ fn copy(kept: &Path) -> Result<TempDir> {
         .arg(folder.path())
         .status()?;
     ensure!(copied.success(), "{} could not be copied", kept.display());
+    // Else it is written while the first questions are asked.
+    nix::unistd::sync();
     Ok(folder)
 }
 
@@ -171,6 +173,8 @@ fn make(folder: &Path, options: &Options, runtime: &Runtime) -> Result<()> {
     }
     until(&server, "SELECT count() FROM system.merges", "0")?;
     drop(engine);
+    // All of it is stored; each later run would insert it again, in vain.
+    fs::remove_dir_all(folder.join("wal"))?;
     server.stop()?;
     let made = Made {
         millions: options.millions,
