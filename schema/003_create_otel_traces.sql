@@ -56,12 +56,12 @@ PARTITION BY toDate(Timestamp, 'UTC')
 ORDER BY (toStartOfMinute(Timestamp, 'UTC'), ServiceName, SpanName, toUnixTimestamp64Nano(Timestamp))
 SETTINGS
     ttl_only_drop_parts = 1,
-    -- An insert of 100,000 rows makes a part of a few files instead of two for each of some 150 streams,
+    -- An insert of 100,000 rows makes a part of a few files instead of two for each of some 80 streams,
     -- which was half of its cost. Parts from a merge are larger and have their columns apart.
     min_bytes_for_wide_part = 67108864,
     -- Lengths beside their texts. In streams of their own they take 7 % more disk, and scans a third more time.
     string_serialization_version = 'single_stream',
-    -- Marks are in memory once a part is there, after merges and after a start: some 90 files for each part that
+    -- Marks are in memory once a part is there, after merges and after a start: some 80 files for each part that
     -- the first question to it would open.
     prewarm_mark_cache = 1,
     -- How many inserted parts are remembered, so that an insert retried under its token is dropped.
