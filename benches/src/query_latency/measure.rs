@@ -21,6 +21,9 @@ pub(crate) const WARM_UP: usize = 5;
 /// Of an endpoint that is not there. One that is would name what is wrong.
 const NOT_THERE: u16 = 404;
 const ARRIVAL_LOOK: Duration = Duration::from_millis(100);
+/// Seconds of the load that are stored before the first question: until then ClickHouse merges what it found at its
+/// start, and the engine begins.
+const SETTLED_AFTER: f64 = 10.0;
 
 /// What is measured and with what.
 pub(crate) struct Bench<'a> {
@@ -89,11 +92,14 @@ impl Bench<'_> {
         Ok(measured)
     }
 
-    /// The load is there once ClickHouse has more of it.
+    /// The load is there once ClickHouse has some seconds of it.
     fn await_load(&self) -> Result<()> {
-        let stored = || self.store.query("SELECT count() FROM spanmill.otel_traces");
-        let before = stored()?;
-        while self.options.beside_rate > 0.0 && stored()? == before {
+        let stored = || -> Result<u64> {
+            let answer = self.store.query("SELECT count() FROM spanmill.otel_traces")?;
+            Ok(answer.trim().parse()?)
+        };
+        let enough = stored()? + (self.options.beside_rate * SETTLED_AFTER) as u64;
+        while stored()? < enough {
             std::thread::sleep(ARRIVAL_LOOK);
         }
         Ok(())

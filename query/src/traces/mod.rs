@@ -6,6 +6,7 @@ mod condition;
 mod dependencies;
 mod otlp;
 mod promoted;
+mod rare;
 mod read;
 mod resources;
 mod row;

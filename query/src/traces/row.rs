@@ -1,5 +1,5 @@
 //! Rows as ClickHouse gives them become spans and resources. The columns that are asked for stand beside the
-//! fields that take them.
+//! fields that take them. What few spans have, their rows only count: see `rare`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use clickhouse::Row;
 use serde::Deserialize;
 use spanmill_schema::ValueType;
 
-use super::TraceId;
 use super::promoted::PromotedColumn;
-use super::span::{Attribute, Event, Link, Resource, Scope, Span, SpanId, attributes};
+use super::rare::{Counted, Rare};
+use super::span::{Attribute, Event, Resource, Scope, Span, SpanId, attributes};
 
-type Map = Vec<(String, String)>;
+pub(super) type Map = Vec<(String, String)>;
 
 /// What is read of a span, but for promoted attributes, which come as `promoted`.
 pub(super) const SPAN_COLUMNS: &str = "toUnixTimestamp64Nano(Timestamp) AS start, TraceId AS trace, \
     SpanId AS id, ParentSpanId AS parent, TraceState AS trace_state, Flags AS flags, SpanName AS name, \
     SpanKind AS kind, ServiceName AS service, ResourceId AS resource, ScopeName AS scope_name, \
-    ScopeVersion AS scope_version, ScopeSchemaUrl AS scope_schema, ScopeAttributes AS scope_attributes, \
-    ScopeAttributeTypes AS scope_types, ScopeDroppedAttributesCount AS scope_dropped, \
+    ScopeVersion AS scope_version, ScopeSchemaUrl AS scope_schema, \
+    length(ScopeAttributes) AS scope_attributes, ScopeDroppedAttributesCount AS scope_dropped, \
     Duration AS duration, StatusCode AS status, StatusMessage AS status_message, \
     SpanAttributes AS attributes, SpanAttributeTypes AS types, \
     DroppedAttributesCount AS dropped_attributes, DroppedEventsCount AS dropped_events, \
@@ -27,9 +27,7 @@ pub(super) const SPAN_COLUMNS: &str = "toUnixTimestamp64Nano(Timestamp) AS start
     arrayMap(time -> toUnixTimestamp64Nano(time), `Events.Timestamp`) AS event_times, \
     `Events.Name` AS event_names, `Events.Attributes` AS event_attributes, \
     `Events.AttributeTypes` AS event_types, `Events.DroppedAttributesCount` AS event_dropped, \
-    `Links.TraceId` AS link_traces, `Links.SpanId` AS link_spans, `Links.TraceState` AS link_states, \
-    `Links.Flags` AS link_flags, `Links.Attributes` AS link_attributes, \
-    `Links.AttributeTypes` AS link_types, `Links.DroppedAttributesCount` AS link_dropped";
+    length(`Links.TraceId`) AS links";
 
 /// What is read of a resource.
 pub(super) const RESOURCE_COLUMNS: &str = "ResourceId AS id, Attributes AS attributes, \
@@ -50,8 +48,7 @@ pub(super) struct SpanRow {
     scope_name: String,
     scope_version: String,
     scope_schema: String,
-    scope_attributes: Map,
-    scope_types: Vec<u8>,
+    scope_attributes: u64,
     scope_dropped: u32,
     duration: u64,
     status: u8,
@@ -66,13 +63,7 @@ pub(super) struct SpanRow {
     event_attributes: Vec<Map>,
     event_types: Vec<Vec<u8>>,
     event_dropped: Vec<u32>,
-    link_traces: Vec<[u8; 16]>,
-    link_spans: Vec<SpanId>,
-    link_states: Vec<String>,
-    link_flags: Vec<u32>,
-    link_attributes: Vec<Map>,
-    link_types: Vec<Vec<u8>>,
-    link_dropped: Vec<u32>,
+    links: u64,
     promoted: Vec<String>,
 }
 
@@ -94,22 +85,34 @@ pub(super) fn resource(row: &ResourceRow) -> Resource {
     }
 }
 
+impl SpanRow {
+    pub(super) fn counted(&self) -> Counted {
+        Counted {
+            trace: self.trace,
+            id: self.id,
+            start: self.start,
+            links: self.links,
+            scope_attributes: self.scope_attributes,
+        }
+    }
+}
+
 /// The row's span. `scope` is the scope of the span before, which mostly is this one's as well.
 pub(super) fn span(
     row: SpanRow,
+    rare: Rare,
     columns: &[PromotedColumn],
     resources: &HashMap<u64, Arc<Resource>>,
     scope: &mut Arc<Scope>,
 ) -> Span {
     let events = events(&row);
-    let links = links(&row);
     let mut all = attributes(row.attributes, &row.types);
     all.extend(promoted(row.promoted, columns));
     let own = Scope {
         name: row.scope_name,
         version: row.scope_version,
         schema_url: row.scope_schema,
-        attributes: attributes(row.scope_attributes, &row.scope_types),
+        attributes: rare.scope_attributes,
         dropped_attributes: row.scope_dropped,
     };
     if **scope != own {
@@ -133,7 +136,7 @@ pub(super) fn span(
         dropped_attributes: row.dropped_attributes,
         events,
         dropped_events: row.dropped_events,
-        links,
+        links: rare.links,
         dropped_links: row.dropped_links,
     }
 }
@@ -164,16 +167,4 @@ fn events(row: &SpanRow) -> Vec<Event> {
     };
     // The arrays of a nested column are equally long.
     (0..row.event_times.len()).map(event).collect()
-}
-
-fn links(row: &SpanRow) -> Vec<Link> {
-    let link = |index: usize| Link {
-        trace: TraceId(row.link_traces[index]),
-        span: row.link_spans[index],
-        trace_state: row.link_states[index].clone(),
-        flags: row.link_flags[index],
-        attributes: attributes(row.link_attributes[index].clone(), &row.link_types[index]),
-        dropped_attributes: row.link_dropped[index],
-    };
-    (0..row.link_traces.len()).map(link).collect()
 }

@@ -51,9 +51,11 @@ pub(crate) async fn summaries(traces: &Traces, wanted: &[Found]) -> Result<Vec<S
     for row in rows.iter() {
         by_id.entry(row.trace).or_default().push(row);
     }
-    let found = wanted
-        .iter()
-        .filter_map(|Found { id, .. }| Some(summary(*id, &by_id.remove(&id.0)?)));
+    let found = wanted.iter().filter_map(|Found { id, .. }| {
+        let mut spans = by_id.remove(&id.0)?;
+        spans.sort_by_key(|span| (span.start, span.id));
+        Some(summary(*id, &spans))
+    });
     Ok(found.collect())
 }
 
@@ -67,7 +69,6 @@ fn statement(traces: &Traces, wanted: &[Found], stretches: &[Stretch]) -> Statem
         )
         .sql(traces.clickhouse.name(Source::Traces));
     read::of_traces(&mut statement, wanted, stretches);
-    statement.sql(" ORDER BY start, id");
     statement
 }
 

@@ -123,7 +123,10 @@ fn checkout(start: u64) -> Span {
         links: vec![Link {
             trace_id: bytes(OLDER[0]),
             span_id: vec![1; 8],
-            ..Link::default()
+            trace_state: "vendor=2".into(),
+            attributes: vec![any("retry", Value::IntValue(2))],
+            dropped_attributes_count: 4,
+            flags: 257,
         }],
         status: Some(Status {
             code: 2,
@@ -136,6 +139,7 @@ fn checkout(start: u64) -> Span {
 fn of(service: &str, more: Vec<KeyValue>, spans: Vec<Span>) -> ResourceSpans {
     let mut attributes = vec![text("service.name", service)];
     attributes.extend(more);
+    let of_scope = (service == "shop").then(|| any("module", Value::IntValue(5)));
     ResourceSpans {
         resource: Some(Resource {
             attributes,
@@ -145,6 +149,7 @@ fn of(service: &str, more: Vec<KeyValue>, spans: Vec<Span>) -> ResourceSpans {
             scope: Some(InstrumentationScope {
                 name: "tests".into(),
                 version: "1.2".into(),
+                attributes: of_scope.into_iter().collect(),
                 ..InstrumentationScope::default()
             }),
             spans,

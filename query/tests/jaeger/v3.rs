@@ -103,6 +103,8 @@ fn trace_by_id() {
         (&scope["name"], &scope["version"]),
         (&json!("tests"), &json!("1.2"))
     );
+    let module = json!([{"key": "module", "value": {"intValue": "5"}}]);
+    assert_eq!(scope["attributes"], module);
     let span = &shop["scopeSpans"][0]["spans"][0];
     assert_eq!(span["traceId"], CHECKOUT);
     assert_eq!(span["spanId"], "636865636b6f7574");
@@ -133,8 +135,19 @@ fn trace_by_id() {
         );
     }
     assert_eq!(span["events"][0]["name"], "exception");
-    assert_eq!(span["links"][0]["traceId"], OLDER[0]);
-    let child = &groups[1]["scopeSpans"][0]["spans"][0];
+    let links = json!([{
+        "traceId": OLDER[0], "spanId": "0101010101010101", "traceState": "vendor=2", "flags": 257,
+        "attributes": [{"key": "retry", "value": {"intValue": "2"}}], "droppedAttributesCount": 4,
+    }]);
+    assert_eq!(span["links"], links);
+    let others = &groups[1]["scopeSpans"][0];
+    assert!(
+        others["scope"]["attributes"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+    );
+    let child = &others["spans"][0];
+    assert!(child["links"].as_array().is_none_or(Vec::is_empty));
     assert_eq!(child["parentSpanId"], "636865636b6f7574");
 
     complaint(&stack.get("/api/v3/traces/ffff"), 404, "No traces found");
