@@ -1,5 +1,5 @@
 //! Lets ClickHouse and the kernel forget what they hold of the data, and ClickHouse load what it loads at a start.
-//! Pages that are not written back yet stay, and so does what the disk itself remembers.
+//! What the disk itself remembers stays.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -23,12 +23,15 @@ const CACHES: [&str; 7] = [
 const PREWARMED: [&str; 2] = ["spanmill.otel_traces", "spanmill.otel_trace_index"];
 
 /// Drops ClickHouse's caches, and the pages of its files by `posix_fadvise`, which nobody else's files suffer from; then
-/// has marks loaded as a start would.
+/// has marks loaded as a start would. Pages are written back first: one that is not would stay, and begin to be written
+/// just when the question reads.
 pub(crate) fn drop_all(store: &Store) -> Result<()> {
     for cache in CACHES {
         store.query(&format!("SYSTEM DROP {cache}"))?;
     }
-    drop_pages(&store.files())?;
+    let files = store.files();
+    nix::unistd::syncfs(&File::open(&files)?)?;
+    drop_pages(&files)?;
     for table in PREWARMED {
         store.query(&format!("SYSTEM PREWARM MARK CACHE {table}"))?;
     }
