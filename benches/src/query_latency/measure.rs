@@ -95,7 +95,9 @@ impl Bench<'_> {
     /// The load is there once ClickHouse has some seconds of it.
     fn await_load(&self) -> Result<()> {
         let stored = || -> Result<u64> {
-            let answer = self.store.query("SELECT count() FROM spanmill.otel_traces")?;
+            let answer = self
+                .store
+                .query("SELECT count() FROM spanmill.otel_traces")?;
             Ok(answer.trim().parse()?)
         };
         let enough = stored()? + (self.options.beside_rate * SETTLED_AFTER) as u64;
