@@ -7,6 +7,7 @@ use super::growth::{
     EXPONENTIAL_POINT, HISTOGRAM_POINT, NUMBER_POINT, SUMMARY_POINT, owned_attribute_growth,
 };
 use super::points::{OfMetric, exponential_point, histogram_point, number_point, summary_point};
+use super::prefetch;
 use super::request::{Place, Rows, Walk, partitions};
 use super::resource::repeated_bytes;
 use super::value::{Merged, owned_attribute};
@@ -123,6 +124,7 @@ fn metric(
             match field {
                 1 => {
                     let message = reader.bytes(wire)?;
+                    prefetch::behind(message);
                     let read = |walk: &mut Walk<'_>, columns: &mut MetricColumns| {
                         walk.foresee(message, shape, columns)?;
                         point(message, &of, columns, walk)

@@ -6,6 +6,7 @@ mod growth;
 mod logs;
 mod metrics;
 mod points;
+mod prefetch;
 mod rejected;
 mod request;
 mod resource;
