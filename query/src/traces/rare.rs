@@ -20,7 +20,7 @@ const COLUMNS: &str = "toUnixTimestamp64Nano(Timestamp) AS start, TraceId AS tra
     `Links.Flags` AS link_flags, `Links.Attributes` AS link_attributes, \
     `Links.AttributeTypes` AS link_types, `Links.DroppedAttributesCount` AS link_dropped";
 
-#[derive(Row, Deserialize, Clone)]
+#[derive(Row, Deserialize)]
 struct RareRow {
     start: i64,
     trace: [u8; 16],
