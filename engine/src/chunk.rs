@@ -96,7 +96,7 @@ impl Chunk {
 
     /// Makes room for so many bytes of blocks.
     pub(crate) fn reserve(&mut self, bytes: usize) {
-        self.bytes.reserve(bytes);
+        self.bytes.reserve(bytes + TAIL_BYTES);
     }
 
     /// Gives back the room that blocks do not need, but for the tail's.
@@ -135,6 +135,11 @@ impl Chunk {
         &self.bytes[sealed.frames.clone()]
     }
 
+    /// Bytes of all blocks, with their heads.
+    pub(crate) fn blocks_bytes(&self) -> usize {
+        self.bytes.len() - HEAD_BYTES
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.capacity()
@@ -142,6 +147,11 @@ impl Chunk {
 
     /// Fills in head and tail: the chunk as the log writes it.
     pub(crate) fn into_record(mut self, sequence: u64) -> Vec<u8> {
+        self.take_record(sequence)
+    }
+
+    /// The same, of a chunk that is [put back](Self::put_back) when the record is written.
+    pub(crate) fn take_record(&mut self, sequence: u64) -> Vec<u8> {
         let body = (self.bytes.len() - HEAD_BYTES) as u32;
         let head = &mut self.bytes[..HEAD_BYTES];
         head[..4].copy_from_slice(&MAGIC);
@@ -154,7 +164,13 @@ impl Chunk {
         let checksum = crc32fast::hash(&self.bytes);
         self.bytes.extend_from_slice(&body.to_le_bytes());
         self.bytes.extend_from_slice(&checksum.to_le_bytes());
-        self.bytes
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Takes the record back that it gave.
+    pub(crate) fn put_back(&mut self, mut record: Vec<u8>) {
+        record.truncate(record.len() - TAIL_BYTES);
+        self.bytes = record;
     }
 
     /// Reads a whole chunk back, as [`Self::into_record`] gave it.

@@ -145,6 +145,7 @@ const _: () = assert!(FRAME_BYTES <= STREAM_WINDOW);
 //   its codecs             `CODEC_BYTES`
 //   the window of zstd     2^n up to S / 8, from 8 to 32 MiB
 //   the batch in flight    S / 16, from 1 to 32 MiB
+//   chunks logged last     S / 16, from 1 to 32 MiB
 //   series remembered      S / 16, rounded down to a table's size, from 0.8 to 50 MiB
 //   resources remembered   S / 32, from 1 to 16 MiB
 //   column buffers kept    S / 20, from 2 to 16 MiB
@@ -152,11 +153,11 @@ const _: () = assert!(FRAME_BYTES <= STREAM_WINDOW);
 //   body buffers kept      S / 64, from 1 to 16 MiB
 //   connections            S / 5 at 96 KiB each, from 8 to 4,096 of them
 //
-// which is at most 54 % of a share of 64 MiB and more. What is left is for what strangers send.
+// which is at most 60 % of a share of 64 MiB and more. What is left is for what strangers send.
 
 /// Memory of a process when no setting says: this part of what the machine or the cgroup has.
 pub(crate) const MEMORY_PART: u64 = 4;
-/// And never less or more than this. The default 64 MiB of a request need 600 MiB with one shard, so with less
+/// And never less or more than this. The default 64 MiB of a request need 640 MiB with one shard, so with less
 /// memory requests are bounded more tightly.
 pub(crate) const MEMORY_BYTES: RangeInclusive<u64> = 256 << 20..=2 << 30;
 /// With many shards the most is this for each, half as much again as one of use needs.
@@ -169,6 +170,8 @@ pub(crate) const PROCESS_BYTES: usize = 24 << 20;
 pub(crate) const CODEC_BYTES: usize = 4 << 20;
 /// Compressed bytes from which on a batch takes no further chunk: it is held in memory while it is sent.
 pub(crate) const BATCH_BYTES: RangeInclusive<usize> = 1 << 20..=32 << 20;
+/// Bytes of chunks that stay in memory behind the log until their batch is due; beyond it they are read back.
+pub(crate) const RECENT_BYTES: RangeInclusive<usize> = 1 << 20..=32 << 20;
 /// Body buffers that a shard keeps for reuse, in bytes of all of them.
 pub(crate) const KEPT_BYTES: RangeInclusive<usize> = 1 << 20..=16 << 20;
 /// When this part of a body has come, it gets the room that it says it needs: growing by doubling copies as much

@@ -169,16 +169,16 @@ fn storing<R: Reactor>(
         run,
         shard: shard.index as u32,
     };
-    let statements = statements(&shard.config.tables);
+    let statements: Rc<[String]> = statements(&shard.config.tables).into();
     let logged = shard.config.ack == AckMode::Log;
-    let own = Rc::new(Log::new(&shard.config.log.folder, id.clone()));
-    let own = logged.then_some(own);
+    let own = Log::new(&shard.config.log.folder, id.clone());
+    let own = logged.then(|| Rc::new(own.keeping(shard.memory.plan().recent_bytes)));
     let appender = own.as_ref();
     let bytes_max = shard.config.log_bytes_max_of_shard();
     let appender =
-        appender.map(|log| Appender::<R>::new(Rc::clone(log), statements.clone(), bytes_max));
+        appender.map(|log| Appender::<R>::new(Rc::clone(log), Rc::clone(&statements), bytes_max));
     let queue = Queue::<R>::new(Rc::clone(shard), own, run);
-    let feed = Feed::new(Rc::clone(shard), queue, id, statements.into());
+    let feed = Feed::new(Rc::clone(shard), queue, id, statements);
     (
         commit_chunks(Rc::clone(shard), appender),
         write_batches(Rc::clone(shard), feed),

@@ -20,6 +20,24 @@ pub(crate) struct Columns {
     pub(crate) metrics: MetricColumns,
     marks: Vec<usize>,
     compressor: Compressor,
+    packed: Packed,
+}
+
+/// What a chunk was packed to, the last that says something about the next.
+struct Packed {
+    columns: usize,
+    chunk: usize,
+}
+
+/// Bytes of columns from which on names and types of columns are a small part of a chunk.
+const TELLING_BYTES: usize = 256 << 10;
+
+impl Packed {
+    /// Room for a chunk of so many bytes of columns, if it is packed as the last one was and a little less.
+    fn room(&self, columns: usize) -> usize {
+        let chunk = columns * self.chunk / self.columns;
+        (chunk + chunk / 16).min(columns)
+    }
 }
 
 impl Columns {
@@ -32,6 +50,10 @@ impl Columns {
             metrics: MetricColumns::default(),
             marks: Vec::new(),
             compressor: Compressor::default(),
+            packed: Packed {
+                columns: 3,
+                chunk: 1,
+            },
             tables,
         }
     }
@@ -116,8 +138,7 @@ impl Columns {
         let large = bytes > 2 * CHUNK_BYTES;
         chunk.reserve(match large {
             true => bytes,
-            // About what they are packed to.
-            false => bytes / 4,
+            false => self.packed.room(bytes),
         });
         let Columns {
             tables, compressor, ..
@@ -129,6 +150,11 @@ impl Columns {
         seal(&mut self.metrics, tables, compressor, &mut chunk);
         if large {
             chunk.shrink();
+        } else if bytes >= TELLING_BYTES {
+            self.packed = Packed {
+                columns: bytes,
+                chunk: chunk.blocks_bytes(),
+            };
         }
         (!chunk.sealed.is_empty()).then_some(chunk)
     }

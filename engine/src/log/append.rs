@@ -5,7 +5,8 @@
 use std::io;
 use std::rc::Rc;
 
-use super::format::SegmentHeader;
+use super::format::{Position, SegmentHeader};
+use super::recent::Logged;
 use super::{Log, LogError, Work};
 use crate::chunk::Chunk;
 use crate::fault;
@@ -15,7 +16,7 @@ use crate::reactor::{File, Reactor};
 /// See the module.
 pub(crate) struct Appender<R: Reactor> {
     log: Rc<Log>,
-    statements: Vec<String>,
+    statements: Rc<[String]>,
     /// Bytes from which on the next segment is begun.
     segment_bytes: u64,
     open: Option<Open<R>>,
@@ -28,11 +29,13 @@ struct Open<R: Reactor> {
     file: R::File,
     /// Where the next chunk goes: all before is synced.
     end: u64,
+    /// Where the next chunk's place begins: at its own beginning, or before the header that it is the first behind.
+    next_begin: u64,
 }
 
 impl<R: Reactor> Appender<R> {
     /// An appender of a new log of at most `bytes_max`; files are made when the first chunk comes.
-    pub(crate) fn new(log: Rc<Log>, statements: Vec<String>, bytes_max: u64) -> Self {
+    pub(crate) fn new(log: Rc<Log>, statements: Rc<[String]>, bytes_max: u64) -> Self {
         Appender {
             log,
             statements,
@@ -43,7 +46,7 @@ impl<R: Reactor> Appender<R> {
         }
     }
 
-    /// Writes chunks and syncs them. How many bytes the log has grown by.
+    /// Writes chunks and syncs them; what was logged last stays in memory, too. How many bytes the log has grown by.
     ///
     /// On an error the chunks are not safe; they may still be found by the next start.
     pub(crate) async fn append(&mut self, chunks: Vec<Chunk>) -> Result<u64, LogError> {
@@ -54,23 +57,40 @@ impl<R: Reactor> Appender<R> {
         let Some(open) = &mut self.open else {
             return Ok(grown);
         };
+        let number = self.next_segment - 1;
         let mut end = open.end;
+        let mut logged = Vec::with_capacity(chunks.len());
         let first_chunk = self.next_chunk;
         let written = async {
-            for chunk in chunks {
-                let record = chunk.into_record(self.next_chunk);
+            for mut chunk in chunks {
+                let sequence = self.next_chunk;
+                let record = chunk.take_record(sequence);
                 self.next_chunk += 1;
-                let length = record.len() as u64;
                 fault::failure("append")?;
-                open.file.write_at(end, record).await?;
-                end += length;
+                let record = open.file.write_at(end, record).await?;
+                let begin = open.next_begin;
+                end += record.len() as u64;
+                open.next_begin = end;
+                chunk.put_back(record);
+                logged.push(Logged {
+                    chunk,
+                    sequence,
+                    begin: Position {
+                        segment: number,
+                        offset: begin,
+                    },
+                    end: Position {
+                        segment: number,
+                        offset: end,
+                    },
+                    statements: Rc::clone(&self.statements),
+                });
             }
             fault::failure("sync")?;
             open.file.sync().await?;
             fault::point("synced");
             Ok(())
         };
-        let number = self.next_segment - 1;
         if let Err(source) = written.await {
             // What lies behind the last synced chunk is cut off, if that still works; the reader does
             // not go there in any case.
@@ -82,6 +102,9 @@ impl<R: Reactor> Appender<R> {
         grown += end - open.end;
         open.end = end;
         self.log.set_end(number, end);
+        for logged in logged {
+            self.log.keep(logged);
+        }
         if end >= self.segment_bytes {
             self.open = None;
         }
@@ -94,7 +117,11 @@ impl<R: Reactor> Appender<R> {
         let begun = self.try_begin(number).await;
         let (file, end) = begun.map_err(|source| self.failed(number, source))?;
         self.log.add_segment(number, end);
-        self.open = Some(Open { file, end });
+        self.open = Some(Open {
+            file,
+            end,
+            next_begin: 0,
+        });
         Ok(end)
     }
 
@@ -108,7 +135,7 @@ impl<R: Reactor> Appender<R> {
             id: self.log.id.clone(),
             number,
             first_chunk: self.next_chunk,
-            statements: self.statements.clone(),
+            statements: self.statements.to_vec(),
         };
         let header = header.write();
         let end = header.len() as u64;

@@ -3,8 +3,8 @@
 //! shard; what earlier runs left is inserted first, whatever the number of shards was then.
 //!
 //! A log is a folder `<run>-<shard>` of numbered segments and the file `cursor`; FORMAT.md has the bytes.
-//! `append` writes, `read` reads back and finds damage, `queue` makes batches of what is read and
-//! removes what is inserted, `aside` keeps what cannot be inserted.
+//! `append` writes, `recent` holds what was written last, `read` reads back and finds damage, `queue` makes
+//! batches of what is read and removes what is inserted, `aside` keeps what cannot be inserted.
 
 mod append;
 mod aside;
@@ -14,6 +14,7 @@ mod cursor;
 mod format;
 mod queue;
 mod read;
+mod recent;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub(crate) use queue::Queue;
 use crate::reactor::{File, Reactor};
 use cursor::CursorFile;
 use format::{Position, Slot};
+use recent::{Logged, Recent};
 
 /// The log's files cannot be worked on.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +91,7 @@ pub(crate) struct Log {
     id: LogId,
     folder: PathBuf,
     segments: RefCell<VecDeque<Segment>>,
+    recent: RefCell<Recent>,
 }
 
 /// A segment whose header, and all before its end, is on disk.
@@ -105,7 +108,23 @@ impl Log {
             folder: parent.join(id.name()),
             id,
             segments: RefCell::default(),
+            recent: RefCell::new(Recent::new(0)),
         }
+    }
+
+    /// The same, which keeps up to so many bytes of what was logged last in memory, too.
+    pub(crate) fn keeping(mut self, bytes: usize) -> Self {
+        self.recent = RefCell::new(Recent::new(bytes));
+        self
+    }
+
+    fn keep(&self, logged: Logged) {
+        self.recent.borrow_mut().keep(logged);
+    }
+
+    /// The chunk at `at`, if memory has it.
+    fn take_recent(&self, at: Position) -> Option<Logged> {
+        self.recent.borrow_mut().take(at)
     }
 
     fn segment_path(&self, number: u64) -> PathBuf {

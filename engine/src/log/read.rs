@@ -1,4 +1,5 @@
-//! Reads a log's chunks back in order, from any place on, and says where bytes are not what was written. It
+//! Gives a log's chunks in order, from any place on: what memory still has from there, all else read back from the
+//! files; and says where bytes are not what was written. It
 //! believes nothing that its checksum does not cover, and after damage goes on with the next whole chunk.
 
 use std::ops::Range;
@@ -89,6 +90,10 @@ impl<R: Reactor> Reader<R> {
             if segment.number > self.at.segment {
                 self.at = start_of(segment);
             }
+            if let Some(logged) = self.log.take_recent(self.at) {
+                self.at = logged.end;
+                return Ok(self.found(logged.chunk, logged.sequence, logged.statements));
+            }
             if self.at.offset < segment.end {
                 let found = self.read(segment, last).await;
                 let path = || self.log.segment_path(segment.number);
@@ -169,17 +174,20 @@ impl<R: Reactor> Reader<R> {
                 if refused_from.is_some_and(|first| head.sequence >= first) {
                     return Ok(None);
                 }
-                let expected = self.next_chunk.replace(head.sequence + 1);
-                let missing = head
-                    .sequence
-                    .saturating_sub(expected.unwrap_or(head.sequence));
-                Ok(Some(Found::Chunk {
-                    chunk,
-                    statements,
-                    missing,
-                }))
+                Ok(Some(self.found(chunk, head.sequence, statements)))
             }
             Err(error) => Ok(Some(self.damaged(segment, end, &error.to_string(), false))),
+        }
+    }
+
+    /// A chunk, behind which the next one is looked for.
+    fn found(&mut self, chunk: Chunk, sequence: u64, statements: Rc<[String]>) -> Found {
+        let expected = self.next_chunk.replace(sequence + 1);
+        let missing = sequence.saturating_sub(expected.unwrap_or(sequence));
+        Found::Chunk {
+            chunk,
+            statements,
+            missing,
         }
     }
 

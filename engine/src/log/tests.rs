@@ -9,6 +9,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use spanmill_schema::TableId;
 
+use super::format::Position;
+use super::read::{Found, Reader};
 use super::{Appender, Log, LogId, Queue, segment_name};
 use crate::chunk::Chunk;
 use crate::config::{AckMode, Config};
@@ -45,19 +47,40 @@ fn chunk(number: u64) -> Chunk {
     chunk
 }
 
+fn number(chunk: &Chunk) -> u64 {
+    let frames = chunk.frames(&chunk.sealed[0]);
+    u64::from_le_bytes(frames[..8].try_into().unwrap())
+}
+
 fn numbers(batch: &Batch) -> Vec<u64> {
-    let number = |chunk: &Chunk| {
-        let frames = chunk.frames(&chunk.sealed[0]);
-        u64::from_le_bytes(frames[..8].try_into().unwrap())
-    };
     batch.chunks.iter().map(number).collect()
+}
+
+/// The next chunk's number; `None` when there is none at present.
+async fn read(reader: &mut Reader<Epoll>) -> Option<u64> {
+    match reader.next().await.unwrap() {
+        Found::Chunk {
+            chunk,
+            missing,
+            statements,
+        } => {
+            assert_eq!((missing, &statements[0][..]), (0, STATEMENT));
+            Some(number(&chunk))
+        }
+        Found::Damage(damage) => panic!("{damage:?}"),
+        Found::End => None,
+    }
+}
+
+fn appender(log: &Rc<Log>) -> Appender<Epoll> {
+    let statements = vec![STATEMENT.to_owned(); TableId::ALL.len()];
+    Appender::new(Rc::clone(log), statements.into(), 1 << 30)
 }
 
 /// Writes the log of a run with these chunks, each commit synced for itself.
 async fn write(folder: &Path, run: u128, shard: u32, commits: &[Vec<u64>]) -> Rc<Log> {
     let log = Rc::new(Log::new(folder, LogId { run, shard }));
-    let statements = vec![STATEMENT.to_owned(); TableId::ALL.len()];
-    let mut appender = Appender::<Epoll>::new(Rc::clone(&log), statements, 1 << 30);
+    let mut appender = appender(&log);
     for commit in commits {
         let chunks = commit.iter().copied().map(chunk).collect();
         appender.append(chunks).await.unwrap();
@@ -145,8 +168,7 @@ fn a_log_is_inserted_while_it_grows() {
     on_epoll(|folder| async move {
         let shard = shard(&folder, 0, 1);
         let log = Rc::new(Log::new(&folder, LogId { run: 1, shard: 0 }));
-        let statements = vec![STATEMENT.to_owned(); TableId::ALL.len()];
-        let mut appender = Appender::<Epoll>::new(Rc::clone(&log), statements, 1 << 30);
+        let mut appender = appender(&log);
         let mut queue = Queue::<Epoll>::new(Rc::clone(&shard), Some(log), 1);
         let mut inserted = Vec::new();
         let mut segments = 0;
@@ -177,6 +199,39 @@ fn a_log_is_inserted_while_it_grows() {
             "{segments} files at once: segments are not removed"
         );
         assert_eq!(logs_left(&folder), 0);
+    });
+}
+
+/// Scenario: a log keeps some bytes of chunks in memory; what its file holds behind the header is then gone.
+/// Guarantee: as many chunks come from memory as it may keep, the oldest among them, and the others are damage.
+#[test]
+fn what_memory_keeps_is_not_read_back() {
+    on_epoll(|folder| async move {
+        let bytes = chunk(0).bytes();
+        for (kept, shard) in [(0, 0), (3, 1), (10, 2)] {
+            let log = Log::new(&folder, LogId { run: 1, shard });
+            let log = Rc::new(log.keeping(kept * bytes));
+            let mut appender = appender(&log);
+            // Of one size each.
+            appender
+                .append((0..10).map(|number| chunk(number * 50)).collect())
+                .await
+                .unwrap();
+            let path = log.segment_path(0);
+            let whole = fs::read(&path).unwrap();
+            let records = (0..10).map(|number| chunk(number * 50).into_record(number).len());
+            let header = whole.len() - records.sum::<usize>();
+            let gone = vec![0; whole.len() - header];
+            fs::write(&path, [&whole[..header], &gone].concat()).unwrap();
+
+            let mut reader = Reader::<Epoll>::new(Rc::clone(&log), Position::default());
+            for place in 0..kept as u64 {
+                assert_eq!(read(&mut reader).await, Some(place * 50));
+            }
+            let next = reader.next().await.unwrap();
+            assert_eq!(matches!(next, Found::Damage(_)), kept < 10);
+            assert_eq!(matches!(next, Found::End), kept == 10);
+        }
     });
 }
 
@@ -267,6 +322,50 @@ fn a_batch_that_was_set_aside_can_be_put_back() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Scenario: chunks are committed, segments begun, and chunks read in any order, from a log that keeps any number
+    /// of bytes in memory; at times a new reader begins where one was before, as after a try that failed.
+    /// Guarantee: from there on every chunk comes once and in order, and none is said to be missing, wherever it
+    /// comes from.
+    #[test]
+    fn chunks_come_in_order_from_memory_and_files(
+        keeping in prop_oneof![Just(0), 1..2_000_usize, Just(1 << 20)],
+        steps in prop::collection::vec((0..4, 0..6_usize, any::<prop::sample::Index>()), 1..40),
+    ) {
+        on_epoll(move |folder| async move {
+            let log = Rc::new(Log::new(&folder, LogId { run: 1, shard: 0 }).keeping(keeping));
+            let mut appender = appender(&log);
+            let mut reader = Reader::<Epoll>::new(Rc::clone(&log), Position::default());
+            // Where each chunk that was read began.
+            let mut begins = vec![];
+            let mut written = 0;
+            let mut next = 0;
+            for (step, count, place) in steps {
+                match step {
+                    0 | 1 => {
+                        let chunks = (written..).take(count).map(chunk).collect();
+                        appender.append(chunks).await.unwrap();
+                        written += count as u64;
+                    }
+                    2 => assert!(appender.begin_segment().await.unwrap() > 0),
+                    _ if !begins.is_empty() && count == 0 => {
+                        next = place.index(begins.len());
+                        reader = Reader::new(Rc::clone(&log), begins[next]);
+                    }
+                    _ => for _ in 0..count {
+                        let begin = reader.at();
+                        let found = read(&mut reader).await;
+                        assert_eq!(found, ((next as u64) < written).then_some(next as u64));
+                        if found.is_some() {
+                            begins.truncate(next);
+                            begins.push(begin);
+                            next += 1;
+                        }
+                    },
+                }
+            }
+        });
+    }
 
     /// Scenario: one bit anywhere in the only segment is turned, or the segment is cut anywhere, as when power
     /// is lost in the middle of a write.

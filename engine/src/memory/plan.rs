@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::limits::{
     ALLOCATOR_PART, BATCH_BYTES, CODEC_BYTES, COLUMNS_KEPT_BYTES, CONNECTION_BYTES,
     CONNECTIONS_MAX, CONNECTIONS_MIN, KEPT_BYTES, MEMORY_BYTES, MEMORY_BYTES_PER_SHARD,
-    MEMORY_PART, PROCESS_BYTES, READ_AHEAD_BYTES, REQUEST_PART, RESOURCES_BYTES,
+    MEMORY_PART, PROCESS_BYTES, READ_AHEAD_BYTES, RECENT_BYTES, REQUEST_PART, RESOURCES_BYTES,
     SERIES_BUCKET_BYTES, SERIES_BUCKETS, SERIES_MAX, ZSTD_WINDOW_LOGS,
 };
 
@@ -19,6 +19,8 @@ pub struct MemoryPlan {
     pub connections: usize,
     /// Compressed bytes of the batch in flight; what it takes beyond them counts towards `hard`.
     pub(crate) batch_bytes: usize,
+    /// Bytes of logged chunks that are kept until their batch is due.
+    pub(crate) recent_bytes: usize,
     /// Bytes of body buffers that are kept for reuse.
     pub(crate) kept_bytes: usize,
     /// Bytes of column buffers that are kept for reuse.
@@ -53,6 +55,7 @@ impl MemoryPlan {
             (share / divisor).clamp(*range.start(), *range.end())
         };
         let batch_bytes = part(16, BATCH_BYTES);
+        let recent_bytes = part(16, RECENT_BYTES);
         let kept_bytes = part(64, KEPT_BYTES);
         let columns_kept_bytes = part(20, COLUMNS_KEPT_BYTES);
         let resources_bytes = part(32, RESOURCES_BYTES);
@@ -65,6 +68,7 @@ impl MemoryPlan {
         let fixed = CODEC_BYTES
             + (1 << window)
             + batch_bytes
+            + recent_bytes
             + kept_bytes
             + columns_kept_bytes
             + resources_bytes
@@ -75,6 +79,7 @@ impl MemoryPlan {
             hard: share.saturating_sub(fixed),
             connections,
             batch_bytes,
+            recent_bytes,
             kept_bytes,
             columns_kept_bytes,
             resources_bytes,
@@ -159,6 +164,7 @@ mod tests {
                 let each = plan.hard
                     + plan.connections * CONNECTION_BYTES
                     + plan.batch_bytes
+                    + plan.recent_bytes
                     + plan.kept_bytes
                     + plan.columns_kept_bytes
                     + plan.resources_bytes

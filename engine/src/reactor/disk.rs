@@ -110,6 +110,12 @@ impl HostFile {
         Ok(count > 0)
     }
 
+    /// Writes all of `bytes`, and gives them back.
+    pub(super) fn write(&self, offset: u64, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        self.file.write_all_at(&bytes, offset)?;
+        Ok(bytes)
+    }
+
     /// Up to `length` bytes from `offset` on; none only where the file ends.
     pub(super) fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,9 +114,8 @@ impl File for ThreadFile {
         Ok(bytes)
     }
 
-    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
-        self.on_helper(move |file| file.file.write_all_at(&bytes, offset))
-            .await
+    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        self.on_helper(move |file| file.write(offset, bytes)).await
     }
 
     async fn sync(&self) -> io::Result<()> {

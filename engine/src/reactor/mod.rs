@@ -111,8 +111,8 @@ pub(crate) trait File: Sized + 'static {
     fn size(&self) -> io::Result<u64>;
     /// `length` bytes from `offset` on; fewer only where the file ends.
     async fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
-    /// Writes all of `bytes`. After an error any of them may be there.
-    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()>;
+    /// Writes all of `bytes`, and gives them back. After an error any of them may be there.
+    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<Vec<u8>>;
     /// Returns when all that was written before, and the size, will outlast a loss of power
     /// (fdatasync). After an error nothing is known of what was written since the last success.
     async fn sync(&self) -> io::Result<()>;

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::disk::{HostFile, on_own_thread, open_host_file};
+use super::disk::{HostFile, open_host_file};
 use super::{File, Reactor, guarded};
 
 /// Memory that glommio registers for direct file I/O, in bytes: its default of 10 MiB is pinned per
@@ -183,11 +184,13 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A file that is written, synced and (where the page cache does not have it) read through the ring.
+/// A file that is written and synced on the thread that glommio keeps for calls that block, and read, where the page
+/// cache does not have it, through the ring. The ring would hand writes and syncs to threads of the kernel's, and keep
+/// the bytes.
 pub(crate) struct RingFile {
     /// Its descriptor is a duplicate, since glommio closes what it is given.
     ring: BufferedFile,
-    host: HostFile,
+    host: Arc<HostFile>,
 }
 
 impl RingFile {
@@ -195,7 +198,18 @@ impl RingFile {
         let duplicate = host.file.try_clone()?.into_raw_fd();
         // SAFETY: the descriptor was just made, is open, and is given up by its owner here.
         let ring = unsafe { BufferedFile::from_raw_fd(duplicate) };
+        let host = Arc::new(host);
         Ok(RingFile { ring, host })
+    }
+
+    async fn on_helper<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&HostFile) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let host = Arc::clone(&self.host);
+        glommio::executor()
+            .spawn_blocking(move || work(&host))
+            .await
     }
 }
 
@@ -227,21 +241,15 @@ impl File for RingFile {
         Ok(bytes)
     }
 
-    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
-        let length = bytes.len();
-        match self.ring.write_at(bytes, offset).await? {
-            written if written == length => Ok(()),
-            // What is left is gone with the buffer; the log gives up the segment after any error.
-            _ => Err(io::ErrorKind::WriteZero.into()),
-        }
+    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        self.on_helper(move |file| file.write(offset, bytes)).await
     }
 
     async fn sync(&self) -> io::Result<()> {
-        Ok(self.ring.fdatasync().await?)
+        self.on_helper(|file| file.file.sync_data()).await
     }
 
     async fn truncate(&self, length: u64) -> io::Result<()> {
-        let file = self.host.file.try_clone()?;
-        on_own_thread(move || file.set_len(length)).await
+        self.on_helper(move |file| file.file.set_len(length)).await
     }
 }

@@ -145,6 +145,7 @@ fn config(random: &mut Rng) -> Config {
         request_bytes_max: 1 << 20,
         memory: MemoryPlan {
             hard: 1 << random.u32(19..24),
+            recent_bytes: [0, 1 << random.u32(8..20)][random.usize(..2)],
             ..MemoryPlan::new(64 << 20, 1)
         },
         tables: tables(),

@@ -368,7 +368,7 @@ impl File for SimFile {
         })
     }
 
-    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
+    async fn write_at(&self, offset: u64, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let mut write = Write {
             id: self.id,
@@ -382,7 +382,8 @@ impl File for SimFile {
             return Err(io_error());
         }
         let bytes = std::mem::take(&mut write.bytes);
-        with(|world| world.disk.write(write.id, offset, bytes))
+        with(|world| world.disk.write(write.id, offset, bytes.clone()))?;
+        Ok(bytes)
     }
 
     async fn sync(&self) -> io::Result<()> {
