@@ -31,7 +31,7 @@ pub(crate) use format::LogId;
 pub(crate) use queue::Queue;
 
 use crate::reactor::{File, Reactor};
-use cursor::CursorFile;
+use cursor::{CURSOR, CursorFile, UNFINISHED};
 use format::{Position, Slot};
 use recent::{Logged, Recent};
 
@@ -140,6 +140,34 @@ impl Log {
             Some(parent) => R::sync_folder(parent).await,
             None => Ok(()),
         }
+    }
+
+    /// Removes all files that a log has, also those that could not be removed when their time came. The cursor goes
+    /// last, and only when the rest is surely gone: without it the rest would be inserted again. What is gone
+    /// already is no error, so that after one it can be tried again.
+    async fn remove<R: Reactor>(&self) -> Result<(), LogError> {
+        let failed = |source| LogError::new(Work::Remove, &self.folder, source);
+        self.segments.borrow_mut().clear();
+        let names = match R::list(&self.folder).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            listed => listed.map_err(failed)?,
+        };
+        for name in names {
+            if name == UNFINISHED || segment_number(&name).is_some() {
+                R::remove(&self.folder.join(name)).await.map_err(failed)?;
+            }
+        }
+        R::sync_folder(&self.folder).await.map_err(failed)?;
+        match R::remove(&self.folder.join(CURSOR)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        if let Err(error) = R::remove(&self.folder).await {
+            // Nothing in it is the log's any more.
+            let folder = self.folder.display();
+            tracing::warn!(%error, %folder, "the folder of an inserted log cannot be removed; remove it by hand");
+        }
+        Ok(())
     }
 
     fn add_segment(&self, number: u64, end: u64) {

@@ -409,19 +409,10 @@ impl<R: Reactor> Source<R> {
         }
     }
 
-    /// Removes the whole log, all of which is inserted. Its cursor goes last, and only when the rest is
-    /// surely gone: without it the rest would be inserted again.
+    /// Removes the whole log, all of which is inserted.
     async fn remove(&mut self, shard: &Shard) -> Result<(), LogError> {
         self.note_inserted(shard).await?;
         self.count_from(shard, Position::END);
-        let folder = self.log.folder.clone();
-        let failed = |source| LogError::new(Work::Remove, &folder, source);
-        while let Some(segment) = self.log.pop_segment_before(Position::END) {
-            let path = self.log.segment_path(segment.number);
-            R::remove(&path).await.map_err(failed)?;
-        }
-        R::sync_folder(&folder).await.map_err(failed)?;
-        R::remove(&folder.join(CURSOR)).await.map_err(failed)?;
-        R::remove(&folder).await.map_err(failed)
+        self.log.remove::<R>().await
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use spanmill_schema::TableId;
 
+use super::cursor::UNFINISHED;
 use super::format::Position;
 use super::read::{Found, Reader};
 use super::{Appender, Log, LogId, Queue, segment_name};
@@ -199,6 +200,42 @@ fn a_log_is_inserted_while_it_grows() {
             "{segments} files at once: segments are not removed"
         );
         assert_eq!(logs_left(&folder), 0);
+    });
+}
+
+/// Scenario: all of a log is inserted, but a segment could not be removed when it was, nor a cursor that was never
+/// finished, and a file lies there that is none of the log's.
+/// Guarantee: nothing of the log is left that could be inserted again, and what is not the log's stays.
+#[test]
+fn what_could_not_be_removed_at_first_goes_with_the_log() {
+    on_epoll(|folder| async move {
+        let shard = shard(&folder, 0, 1);
+        let log = Rc::new(Log::new(&folder, LogId { run: 1, shard: 0 }));
+        let mut appender = appender(&log);
+        let mut queue = Queue::<Epoll>::new(Rc::clone(&shard), Some(Rc::clone(&log)), 1);
+        let first = log.segment_path(0);
+        let mut whole = Vec::new();
+        for number in 0..3 {
+            appender.append(vec![chunk(number)]).await.unwrap();
+            if number == 0 {
+                whole = fs::read(&first).unwrap();
+            }
+            appender.begin_segment().await.unwrap();
+            shard.backlog.add(1, Epoll::now());
+            let batch = queue.next_batch(None).await.unwrap();
+            assert_eq!(numbers(&batch), [number]);
+            queue.inserted().await;
+        }
+        assert!(!first.exists());
+        fs::write(&first, whole).unwrap();
+        fs::write(log.folder.join(UNFINISHED), "half").unwrap();
+        let strange = log.folder.join("notes.txt");
+        fs::write(&strange, "mine").unwrap();
+        shard.backlog.close();
+        assert!(queue.next_batch(None).await.is_none());
+        let left = fs::read_dir(&log.folder).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [strange]);
     });
 }
 
