@@ -1,6 +1,6 @@
 //! What was logged last and waits for its batch: chunks that are on disk go in, and come out when the reader is where
-//! they stand, so that they need not be read back. It is bounded, forgets nothing that only it holds, and whoever
-//! does not find a chunk here reads the file.
+//! they stand, so that they need not be read back. It is bounded and only repeats what the files hold: whoever does
+//! not find a chunk here reads it there.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
