@@ -55,6 +55,11 @@ impl<R: Reactor> Feed<R> {
         due.then(|| self.held(seen))
     }
 
+    /// The shard ends.
+    pub(super) async fn leave(self) {
+        self.queue.leave().await;
+    }
+
     fn held(&mut self, seen: InsertsSeen) -> Batch {
         self.batches += 1;
         let mut batch = Batch {

@@ -65,6 +65,11 @@ impl<R: Reactor> Link<R> {
         }
     }
 
+    /// Whether the last try failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Sees to a connection to the endpoint that should be used, and that it is still there if it was idle
     /// for long. `limit` bounds the wait until a try makes sense, and then the try.
     pub(super) async fn connect(&mut self, limit: Duration) -> Result<(), InsertError> {

@@ -58,6 +58,7 @@ pub(crate) async fn write_batches<R: Reactor>(shard: Rc<Shard>, feed: Feed<R>) {
             break;
         }
     }
+    writer.feed.leave().await;
 }
 
 struct Writer<R: Reactor> {
@@ -82,12 +83,13 @@ enum Settled {
 
 impl<R: Reactor> Writer<R> {
     /// Waits until there is a connection, and knows what the tables have seen. False when the shard ends
-    /// before.
+    /// before and has nothing to insert, or ClickHouse is away.
     async fn be_connected(&mut self) -> bool {
         loop {
             let shard = Rc::clone(&self.shard);
+            let away = self.link.is_failing();
             let leaving = async {
-                leaving(&shard).await;
+                leaving(&shard, away).await;
                 Err(InsertError::OutOfTime)
             };
             match self.try_connect().or(leaving).await {
@@ -95,7 +97,7 @@ impl<R: Reactor> Writer<R> {
                     self.shard.set_unavailable(None);
                     return true;
                 }
-                Err(_) if may_leave(&self.shard) => return false,
+                Err(_) if may_leave(&self.shard, true) => return false,
                 Err(error) => {
                     self.pause(&error, self.shard.config.ack_timeout).await;
                     self.refuse_overdue(&error);
@@ -107,7 +109,7 @@ impl<R: Reactor> Writer<R> {
     /// Waits after a failure until a next try makes sense, at most for `limit` (what is left of the wait is
     /// waited before the try), and not while the shard ends.
     async fn pause(&mut self, error: &InsertError, limit: Duration) {
-        let waited = self.link.failed(error).or(leaving(&self.shard));
+        let waited = self.link.failed(error).or(leaving(&self.shard, true));
         within::<R, _>(limit, waited).await;
     }
 
@@ -239,16 +241,17 @@ impl<R: Reactor> Writer<R> {
     }
 }
 
-/// Whether the shard ends and loses nothing by not waiting for ClickHouse.
-fn may_leave(shard: &Shard) -> bool {
-    let safe = shard.config.ack == AckMode::Log || shard.backlog.rows() == 0;
-    shard.backlog.is_closed() && safe
+/// Whether the shard ends and need not wait for ClickHouse: nothing waits to be inserted, or ClickHouse is
+/// away and the log keeps it. A first try is seen to its end.
+fn may_leave(shard: &Shard, away: bool) -> bool {
+    let kept = away && shard.config.ack == AckMode::Log;
+    shard.backlog.is_closed() && (kept || shard.backlog.rows() == 0)
 }
 
-/// Waits until it may leave; where rows would be lost, for ever.
-async fn leaving(shard: &Shard) {
+/// Waits until it need not; where rows would be lost, for ever.
+async fn leaving(shard: &Shard, away: bool) {
     shard.backlog.closed().await;
-    if !may_leave(shard) {
+    if !may_leave(shard, away) {
         std::future::pending::<()>().await;
     }
 }

@@ -131,7 +131,6 @@ impl<R: Reactor> Queue<R> {
             .as_ref()
             .is_some_and(|own| Rc::ptr_eq(&source.log, own));
         if own && !shard.backlog.batch_is_due::<R>(shard.batch_due()).await {
-            source.remove(shard).await?;
             return Ok(Step::Ended);
         }
         if let Some(batch) = source.batch(shard, &self.aside, seen).await? {
@@ -149,6 +148,21 @@ impl<R: Reactor> Queue<R> {
             self.source = None;
         }
         Ok(Step::Again)
+    }
+
+    /// The shard ends: the log of this run is removed if all of it is inserted.
+    pub(crate) async fn leave(self) {
+        let (Some(mut source), Some(own)) = (self.source, self.own) else {
+            return;
+        };
+        let inserted = self.shard.backlog.rows() == 0 && !source.unsettled;
+        if Rc::ptr_eq(&source.log, &own)
+            && inserted
+            && let Err(error) = source.remove(&self.shard).await
+        {
+            self.shard.metrics.log_failures.inc();
+            tracing::error!(shard = self.shard.index, %error, "an inserted log is left for the next start to remove");
+        }
     }
 
     /// Turns to the next log.

@@ -193,6 +193,7 @@ fn a_log_is_inserted_while_it_grows() {
             inserted.extend(numbers(&batch));
             queue.inserted().await;
         }
+        queue.leave().await;
         assert_eq!(inserted, Vec::from_iter(0..80));
         assert_eq!(shard.log_bytes(), 0);
         assert!(
@@ -233,6 +234,7 @@ fn what_could_not_be_removed_at_first_goes_with_the_log() {
         fs::write(&strange, "mine").unwrap();
         shard.backlog.close();
         assert!(queue.next_batch(None).await.is_none());
+        queue.leave().await;
         let left = fs::read_dir(&log.folder).unwrap();
         let left: Vec<_> = left.map(|entry| entry.unwrap().path()).collect();
         assert_eq!(left, [strange]);

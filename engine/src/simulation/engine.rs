@@ -51,13 +51,18 @@ impl Engine {
     }
 
     /// Starts it.
-    pub(super) fn start(self: &Rc<Self>, shards: usize) -> Process {
+    fn start(self: &Rc<Self>, shards: usize) -> Process {
+        self.start_as(self.ack(), shards)
+    }
+
+    /// Starts it in this mode.
+    pub(super) fn start_as(self: &Rc<Self>, ack: AckMode, shards: usize) -> Process {
         self.starts.set(self.starts.get() + 1);
         // Runs come in any order of their names.
         let run = sim::random().u128(..);
         let config = Arc::new(Config {
             shards,
-            ack: self.ack(),
+            ack,
             ..self.config.clone()
         });
         tracing::info!(shards, ack = ?config.ack, "the engine starts");

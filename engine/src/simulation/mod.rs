@@ -8,6 +8,7 @@
 mod check;
 mod clickhouse;
 mod client;
+mod early_stop;
 mod engine;
 mod history;
 mod ledger;

@@ -1,12 +1,13 @@
 //! What is stored, in base tables and rollups, against the ledger of what was acknowledged.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use spanmill_embedded::testing::TestServer;
 
 use crate::ledger::load::{Client, Ledger, Outcome, TRANSPORTS, Target, runtime};
 use crate::ledger::requests::{ROWS, ids, name, payload, signal};
-use crate::support::{Stack, await_true};
+use crate::support::{PATIENCE, Stack, await_true};
 
 /// The table of each signal, and how a row's id is read from it.
 const TABLES: [(&str, &str); 3] = [
@@ -150,18 +151,44 @@ fn assert_nothing_is_orphaned(clickhouse: &TestServer) {
     }
 }
 
+/// What says why a bucket is not rolled up: the marks and runs of each, and what ClickHouse says of its views.
+fn why_pending(clickhouse: &TestServer) -> String {
+    let of =
+        "(Bucket, MetricName) IN (SELECT Bucket, MetricName FROM spanmill.otel_metrics_5m_pending)";
+    let asked = [
+        format!("SELECT 'marks', * FROM spanmill.otel_metrics_dirty WHERE {of} LIMIT 50"),
+        format!("SELECT 'runs', * FROM spanmill.otel_metrics_done WHERE {of} LIMIT 50"),
+        format!(
+            "SELECT 'points', toStartOfFiveMinutes(Timestamp) AS Bucket, MetricName, count() \
+             FROM spanmill.otel_metrics WHERE {of} GROUP BY Bucket, MetricName LIMIT 50"
+        ),
+        "SELECT 'now', now64(3), * FROM spanmill.otel_rollup_since".to_owned(),
+        "SELECT * FROM system.view_refreshes FORMAT Vertical".to_owned(),
+    ];
+    asked.map(|sql| query(clickhouse, &sql)).join("\n")
+}
+
 /// Every rollup holds each acknowledged row once, and no row twice.
 fn assert_rolled_up(clickhouse: &TestServer, acknowledged: &HashSet<u64>, requests: u64) {
     // A server that has just started may still be at a refresh of its own, which another waits for.
-    await_true("every closed bucket is rolled up", || {
+    let begun = Instant::now();
+    loop {
         for refresh in ["REFRESH", "WAIT"] {
             let view = format!("SYSTEM {refresh} VIEW spanmill.otel_metrics_5m_numbers");
             query(clickhouse, &view);
         }
         let pending =
-            "SELECT count() FROM spanmill.otel_metrics_5m_pending WHERE MetricType IN (1, 2)";
-        query(clickhouse, pending) == "0"
-    });
+            "SELECT * FROM spanmill.otel_metrics_5m_pending WHERE MetricType IN (1, 2) LIMIT 10";
+        let pending = query(clickhouse, pending);
+        if pending.is_empty() {
+            break;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "closed buckets are not rolled up: {pending}\n{}",
+            why_pending(clickhouse)
+        );
+    }
     for (of, (rollup, rows)) in ROLLUPS.into_iter().enumerate() {
         let counts = counts(clickhouse, rollup);
         for number in (1..=requests).filter(|number| signal(*number) == of) {
