@@ -31,8 +31,11 @@ struct Newest {
     hour: u32,
 }
 
+/// Spans of an hour, or of a second.
 #[derive(Row, Deserialize)]
 struct Counted {
+    /// Its start, in seconds.
+    second: u32,
     spans: u64,
 }
 
@@ -91,27 +94,55 @@ async fn tail(clickhouse: &ClickHouse, start: i64, end: i64) -> Result<Arc<Vec<E
     clickhouse.rows(of_spans(clickhouse, from, end)).await
 }
 
-/// The start of a range that ends at `end` and has no more spans than are wanted, if they come evenly.
+/// The start of a range that ends at `end` and has about as many spans as are wanted, or all from `from` on. Hours
+/// tell without reading spans; but when a system has just begun to send, or sends more than before, the spans
+/// of an hour came in its last minutes. So the seconds of what hours leave are counted.
 async fn bounded(clickhouse: &ClickHouse, from: i64, end: i64) -> Result<i64, Error> {
-    let hour = from / HOUR * HOUR;
-    let mut statement = Statement::new("dependencies spans");
-    statement
-        .sql("SELECT sum(Count) AS spans FROM ")
-        .sql(clickhouse.name(Source::SpanStats))
-        .sql(" WHERE Hour >= toDateTime(")
-        .value(Value::Signed(hour / SECOND))
-        .sql(") AND Hour <= toDateTime(")
-        .value(Value::Signed(end / SECOND))
-        .sql(")");
-    let counted: Arc<Vec<Counted>> = clickhouse.rows(statement).await?;
-    let spans = counted.first().map_or(0, |counted| counted.spans);
-    if spans <= TAIL_SPANS_MAX {
+    let counted = clickhouse.rows(by_hour(clickhouse, from, end)).await?;
+    let within_hours = newest(&counted, HOUR, (from, end));
+    if within_hours == from {
         return Ok(from);
     }
-    let share = TAIL_SPANS_MAX as f64 / spans as f64;
-    let long = ((end - hour) as f64 * share) as i64;
-    // Whole seconds, so that those who ask at about the same time ask the same.
-    Ok(from.max((end - long) / SECOND * SECOND))
+    let counted = clickhouse.rows(by_second(clickhouse, within_hours, end));
+    Ok(newest(&counted.await?, SECOND, (within_hours, end)))
+}
+
+/// Since when so many spans came as are wanted, if within each of the stretches of `length`, the newest first,
+/// they came evenly.
+fn newest(counted: &[Counted], length: i64, (from, end): (i64, i64)) -> i64 {
+    let mut wanted = TAIL_SPANS_MAX;
+    for stretch in counted {
+        if stretch.spans > wanted {
+            let begun = i64::from(stretch.second) * SECOND;
+            let over = (begun + length).min(end);
+            let share = wanted as f64 / stretch.spans as f64;
+            return from.max(over - ((over - begun) as f64 * share) as i64);
+        }
+        wanted -= stretch.spans;
+    }
+    from
+}
+
+fn by_hour(clickhouse: &ClickHouse, from: i64, end: i64) -> Statement {
+    let mut statement = Statement::new("dependencies hours");
+    statement
+        .sql("SELECT toUnixTimestamp(Hour) AS second, sum(Count) AS spans FROM ")
+        .sql(clickhouse.name(Source::SpanStats))
+        .sql(" WHERE Hour >= toDateTime(")
+        .value(Value::Signed(from / HOUR * HOUR / SECOND))
+        .sql(") AND Hour <= toDateTime(")
+        .value(Value::Signed(end / SECOND))
+        .sql(") GROUP BY Hour ORDER BY Hour DESC");
+    statement
+}
+
+fn by_second(clickhouse: &ClickHouse, from: i64, end: i64) -> Statement {
+    let mut statement = Statement::new("dependencies seconds");
+    statement
+        .sql("SELECT toUnixTimestamp(toDateTime(Timestamp)) AS second, count() AS spans FROM ");
+    within(clickhouse, &mut statement, from, end);
+    statement.sql(" GROUP BY second ORDER BY second DESC");
+    statement
 }
 
 fn of_spans(clickhouse: &ClickHouse, start: i64, end: i64) -> Statement {

@@ -1,8 +1,11 @@
 //! Each endpoint, answered and refused.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 
 use crate::known::{CHECKOUT, MINUTE, OLDER, apart, known};
+use crate::support::Stack;
 
 fn ids(answer: &Value) -> Vec<&str> {
     let traces = answer["data"].as_array().expect("a list");
@@ -96,6 +99,32 @@ fn dependencies() {
         (hour + 5_200) * 1000
     ));
     assert_eq!(later["data"], json!([edge("db", 7)]));
+}
+
+/// Scenario: a system begins to send in the midst of an hour, 300,000 spans in its last five seconds, of which every
+/// other one is the child of the one before it.
+/// Guarantees: edges come from about 100,000 of the newest, however few seconds those took, and each call counts once.
+#[test]
+fn dependencies_of_a_sudden_load() {
+    let stack = Stack::start();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let end = now.expect("a time").as_secs() * 1_000_000_000;
+    // Pairs of the same time.
+    stack.sql(&format!(
+        "INSERT INTO spanmill.otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, ServiceName, SpanName) \
+         SELECT fromUnixTimestamp64Nano({end} - 5000000000 + intDiv(number, 2) * 33333), \
+            reinterpretAsFixedString(toUInt128(intDiv(number, 2) + 1)), toFixedString(if(number % 2, 'child', 'parent'), 8), \
+            if(number % 2, toFixedString('parent', 8), ''), if(number % 2, 'db', 'shop'), 'call' \
+         FROM numbers(300000)"
+    ));
+    let answer = stack.json(&format!(
+        "/api/dependencies?endTs={}&lookback=3600000",
+        end / 1_000_000
+    ));
+    let edges = answer["data"].as_array().expect("a list");
+    assert_eq!((edges.len(), &edges[0]["child"]), (1, &json!("db")));
+    let calls = edges[0]["callCount"].as_u64().expect("a count");
+    assert!((49_000..=51_000).contains(&calls), "{calls}");
 }
 
 /// Scenario: the known trace by its id, in full, in capitals; ids of nothing and no ids.
