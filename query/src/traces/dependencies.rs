@@ -99,28 +99,28 @@ async fn tail(clickhouse: &ClickHouse, start: i64, end: i64) -> Result<Arc<Vec<E
 /// of an hour came in its last minutes. So the seconds of what hours leave are counted.
 async fn bounded(clickhouse: &ClickHouse, from: i64, end: i64) -> Result<i64, Error> {
     let counted = clickhouse.rows(by_hour(clickhouse, from, end)).await?;
-    let within_hours = newest(&counted, HOUR, (from, end));
-    if within_hours == from {
+    let Some(hours) = newest(&counted, HOUR, end) else {
         return Ok(from);
-    }
-    let counted = clickhouse.rows(by_second(clickhouse, within_hours, end));
-    Ok(newest(&counted.await?, SECOND, (within_hours, end)))
+    };
+    let from = from.max(hours);
+    let counted = clickhouse.rows(by_second(clickhouse, from, end)).await?;
+    Ok(newest(&counted, SECOND, end).map_or(from, |seconds| from.max(seconds)))
 }
 
 /// Since when so many spans came as are wanted, if within each of the stretches of `length`, the newest first,
-/// they came evenly.
-fn newest(counted: &[Counted], length: i64, (from, end): (i64, i64)) -> i64 {
+/// they came evenly; `None` when no more than that came.
+fn newest(counted: &[Counted], length: i64, end: i64) -> Option<i64> {
     let mut wanted = TAIL_SPANS_MAX;
     for stretch in counted {
         if stretch.spans > wanted {
             let begun = i64::from(stretch.second) * SECOND;
             let over = (begun + length).min(end);
             let share = wanted as f64 / stretch.spans as f64;
-            return from.max(over - ((over - begun) as f64 * share) as i64);
+            return Some(over - ((over - begun) as f64 * share) as i64);
         }
         wanted -= stretch.spans;
     }
-    from
+    None
 }
 
 fn by_hour(clickhouse: &ClickHouse, from: i64, end: i64) -> Statement {
