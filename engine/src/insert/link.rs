@@ -65,7 +65,7 @@ impl<R: Reactor> Link<R> {
         }
     }
 
-    /// Whether the last try failed.
+    /// Whether a try failed since the last insert that worked.
     pub(super) fn is_failing(&self) -> bool {
         self.failures > 0
     }

@@ -242,7 +242,7 @@ impl<R: Reactor> Writer<R> {
 }
 
 /// Whether the shard ends and need not wait for ClickHouse: nothing waits to be inserted, or ClickHouse is
-/// away and the log keeps it. A first try is seen to its end.
+/// away and the log keeps it. Where nothing failed before, a try is seen to its end.
 fn may_leave(shard: &Shard, away: bool) -> bool {
     let kept = away && shard.config.ack == AckMode::Log;
     shard.backlog.is_closed() && (kept || shard.backlog.rows() == 0)

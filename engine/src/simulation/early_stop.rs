@@ -49,7 +49,8 @@ async fn stop_while_connecting() -> Vec<String> {
         patience: plan.patience,
     };
     for _ in 0..10 {
-        client::probe(&load, &mut random).await;
+        let acknowledged = client::probe(&load, &mut random).await;
+        assert!(acknowledged, "the log takes it");
     }
     engine.stop();
     Sim::sleep(CONNECT_TIMEOUT / 2).await;
@@ -64,7 +65,6 @@ async fn stop_while_connecting() -> Vec<String> {
     let left = files.into_iter().filter(|(_, bytes)| *bytes > 0);
     faults.extend(left.map(|(path, bytes)| format!("{bytes} bytes in {}", path.display())));
     let store = server.store.borrow();
-    let compared = check::compare(&load.ledger, &store, &engine, false, &mut faults);
-    assert_eq!(compared.stored_unacknowledged, 0, "each is acknowledged");
+    check::compare(&load.ledger, &store, &engine, false, &mut faults);
     faults
 }
